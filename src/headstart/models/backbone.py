@@ -1,0 +1,157 @@
+"""The backbone contract: every pretrained model becomes raw values in, pooled feature vectors out."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headstart.models.card import ModelCard
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a backbone outputs for a batch of n samples.
+
+    Attributes:
+        vector: (n, dim), always there.
+        maps: (n, channels, height, width), where the backbone provides "maps".
+        tokens, mask: (n, length, dim) and (n, length), where it provides "tokens".
+    """
+
+    vector: Tensor
+    maps: Tensor | None = None
+    tokens: Tensor | None = None
+    mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    dim: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A run of neighbouring modules, early to late, that is frozen or tuned together.
+
+    ``loose`` holds parameters that stand beside the modules: the class token and the positions of a ViT.
+    """
+
+    name: str
+    modules: tuple[nn.Module, ...]
+    loose: tuple[nn.Parameter, ...] = ()
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [*self.loose, *(parameter for module in self.modules for parameter in module.parameters())]
+
+
+class Backbone(nn.Module, ABC):
+    """A pretrained model without its head.
+
+    Preprocessing belongs to the backbone because it is a property of the checkpoint: ``shape`` brings one
+    decoded value to the checkpoint's size, ``batch`` stacks shaped values and normalises them, ``forward``
+    computes features. ``prepare`` is the two together.
+    """
+
+    card: ModelCard
+    spec: FeatureSpec
+    provides: frozenset[str]
+    stages: list[Stage]
+    reference: str
+    precision: torch.dtype
+    network: nn.Module
+
+    @abstractmethod
+    def shape(self, value: np.ndarray, *, whole: bool = False) -> np.ndarray:
+        """One decoded value at the checkpoint's input size; called from several threads at once.
+
+        ``whole`` keeps all of the value (it was cropped by augmentation) where the default takes the
+        centre crop that the checkpoint was evaluated with.
+        """
+
+    @abstractmethod
+    def batch(self, shaped: Sequence[np.ndarray]) -> Tensor:
+        """Shaped values as one normalised input batch."""
+
+    @abstractmethod
+    def forward(self, batch: Tensor) -> Features: ...
+
+    @abstractmethod
+    def decode_side(self) -> int | None:
+        """The shorter side in pixels below which a decoded picture would lose detail; None: no limit."""
+
+    def prepare(self, raw: Sequence[np.ndarray]) -> Tensor:
+        """Decoded values as one input batch, prepared as the checkpoint's card says."""
+        return self.batch([self.shape(value) for value in raw])
+
+    def fast(self) -> Backbone:
+        """A copy for inference alone that computes the same function faster; itself where there is none."""
+        return self
+
+
+def fingerprint(backbone: Backbone) -> str:
+    """A digest of weights and preprocessing: equal digests give equal features."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(repr((type(backbone).__name__, preprocessing(backbone.card))).encode())
+    for name, value in sorted(backbone.state_dict().items()):
+        digest.update(name.encode())
+        flat = value.detach().cpu().reshape(-1).clone()
+        digest.update((flat.view(torch.int16) if flat.dtype is torch.bfloat16 else flat).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def preprocessing(card: ModelCard) -> dict[str, Any]:
+    """The entries of a card that decide what the network sees."""
+    names = ("architecture", "arguments", "input_size", "mean", "std", "value_range", "channel_order",
+             "interpolation", "crop_fraction")  # fmt: skip
+    return {name: getattr(card, name) for name in names}
+
+
+def stages_of(module: nn.Module, most: int = 8) -> list[Stage]:
+    """At most ``most`` stages from the module tree, early to late.
+
+    Containers are opened down to their blocks, then neighbouring blocks are grouped evenly; a norm belongs to
+    the stage before it, and parameters outside of all blocks to the first stage. Works on every architecture
+    whose modules are registered in the order they run.
+    """
+    parts = _opened("", module, sum(1 for _ in module.modules()) // 2) or [("all", module)]
+    joined: list[list[tuple[str, nn.Module]]] = []
+    for name, part in parts:
+        if joined and isinstance(part, (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)):
+            joined[-1].append((name, part))
+        else:
+            joined.append([(name, part)])
+    bounds = [round(i * len(joined) / min(most, len(joined))) for i in range(min(most, len(joined)) + 1)]
+    stages = []
+    for low, high in itertools.pairwise(bounds):
+        members = [entry for group in joined[low:high] for entry in group]
+        name = members[0][0] if len(members) == 1 else f"{members[0][0]}-{members[-1][0]}"
+        stages.append(Stage(name, tuple(part for _, part in members)))
+    inside = {id(parameter) for stage in stages for parameter in stage.parameters()}
+    loose = tuple(parameter for parameter in module.parameters() if id(parameter) not in inside)
+    return [replace(stages[0], loose=loose), *stages[1:]]
+
+
+def _opened(prefix: str, module: nn.Module, half: int) -> list[tuple[str, nn.Module]]:
+    """The children with parameters; containers among them are replaced by their own children.
+
+    A container is a Sequential, a ModuleList, or a part that holds one of these and more than ``half`` of the
+    modules of the whole network (the encoder of torchvision's ViT).
+    """
+    found = []
+    for name, child in module.named_children():
+        path = f"{prefix}.{name}" if prefix else name
+        if next(child.parameters(), None) is None:
+            continue
+        plain = isinstance(child, (nn.Sequential, nn.ModuleList)) or (name == "features" and prefix == "")
+        holds = any(isinstance(inner, (nn.Sequential, nn.ModuleList)) for inner in child.children())
+        container = plain or (holds and sum(1 for _ in child.modules()) > half)
+        found += _opened(path, child, half) if container else [(path, child)]
+    return found

@@ -1,0 +1,128 @@
+"""A picture backbone around any torch network that maps (n, channels, height, width) to features."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from PIL import Image as Pillow
+from torch import Tensor, nn
+
+from headstart.models.backbone import Backbone, Features, FeatureSpec, stages_of
+from headstart.models.card import ModelCard
+from headstart.models.fastpath import bfloat16_network
+
+RESAMPLING = {
+    "nearest": Pillow.Resampling.NEAREST,
+    "bilinear": Pillow.Resampling.BILINEAR,
+    "bicubic": Pillow.Resampling.BICUBIC,
+    "lanczos": Pillow.Resampling.LANCZOS,
+    "random": Pillow.Resampling.BICUBIC,
+}
+
+
+class PictureBackbone(Backbone):
+    """A network, its card, and a function ``pool(network, x) -> (vector, maps or None)``.
+
+    ``card`` must state input_size, mean and std; ``batch`` applies its value range, channel order and
+    statistics, ``shape`` its interpolation, size and crop.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        card: ModelCard,
+        pool: Callable[[nn.Module, Tensor], tuple[Tensor, Tensor | None]],
+        reference: str,
+    ) -> None:
+        super().__init__()
+        self.card = card.with_statistics_checked(reference)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.pool = pool
+        self.reference = reference
+        self.precision = torch.float32
+        self.stages = stages_of(network)
+        channels, height, width = self._size
+        was_training = network.training
+        with torch.inference_mode():
+            vector, maps = pool(network.eval(), torch.zeros(1, channels, height, width))
+        network.train(was_training)
+        self.spec = FeatureSpec(vector.shape[1])
+        self.provides = frozenset({"vector", "gradients"} | ({"maps"} if maps is not None else set()))
+        low, high = self.card.value_range
+        # Every step of the normalisation is affine, so it is one multiplication and one addition:
+        # (pixel / 255 * (high - low) + low - mean) / std
+        mean, std = torch.tensor(self.card.mean), torch.tensor(self.card.std)
+        self.register_buffer("scale", ((high - low) / 255 / std).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("shift", ((low - mean) / std).view(1, -1, 1, 1), persistent=False)
+
+    @property
+    def _size(self) -> tuple[int, int, int]:
+        channels, height, width = self.card.input_size or (3, 224, 224)
+        return channels, height, width
+
+    def decode_side(self) -> int:
+        _, height, width = self._size
+        return round(min(height, width) / self.card.crop_fraction)
+
+    def shape(self, value: np.ndarray, *, whole: bool = False) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of any size -> (height, width, 3) uint8 of the checkpoint's size.
+
+        The resize and the centre crop are one pass over the source region, so nothing outside it is resampled.
+        """
+        _, height, width = self._size
+        rows, columns = value.shape[:2]
+        box = (0.0, 0.0, float(columns), float(rows))
+        if not whole:  # the region of the source that survives "resize the shorter side, crop the centre"
+            scale = self.card.crop_fraction * min(rows / height, columns / width)
+            crop_rows, crop_columns = min(rows, height * scale), min(columns, width * scale)
+            top, left = (rows - crop_rows) / 2, (columns - crop_columns) / 2
+            box = (left, top, left + crop_columns, top + crop_rows)
+        picture = Pillow.fromarray(np.ascontiguousarray(value))
+        resized = picture.resize((width, height), RESAMPLING[self.card.interpolation], box=box, reducing_gap=3.0)
+        return np.asarray(resized)
+
+    def batch(self, shaped: Sequence[np.ndarray]) -> Tensor:
+        """n pictures (height, width, 3) uint8 -> (n, channels, height, width) float, channels last in memory."""
+        pixels = torch.from_numpy(np.stack(shaped)).permute(0, 3, 1, 2)  # a view: channels last already
+        if self.card.channel_order == "BGR":
+            pixels = pixels.flip(1)
+        if self._size[0] == 1:
+            pixels = pixels.float().mean(1, keepdim=True)
+        values = torch.addcmul(self.shift, pixels.to(self.scale.device).float(), self.scale)
+        return values.contiguous(memory_format=torch.channels_last)
+
+    def forward(self, batch: Tensor) -> Features:
+        vector, maps = self.pool(self.network, batch.to(self.precision))
+        return Features(vector=vector.float(), maps=maps)
+
+    def fast(self) -> PictureBackbone:
+        """bfloat16 where the processor computes in it, made to agree with float32; elsewhere the backbone itself."""
+        if not bfloat16_is_native(next(self.network.parameters()).device):
+            return self
+        twin = copy.copy(self)
+        twin._modules = dict(self._modules)
+        twin.network = bfloat16_network(copy.deepcopy(self.network).eval().requires_grad_(False), self._size)
+        twin.precision = torch.bfloat16
+        return twin
+
+
+def bfloat16_is_native(device: torch.device) -> bool:
+    """Whether bfloat16 arithmetic is done by the hardware (AVX-512 BF16 or AMX on x86, any recent GPU)."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    capabilities = getattr(torch.backends.cpu, "get_cpu_capability", lambda: "")()
+    return "AVX512" in capabilities and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def global_average(network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Pool of a network that outputs maps: the mean over positions."""
+    maps = network(x)
+    return maps.mean((2, 3)), maps

@@ -1,0 +1,56 @@
+"""Models in local files: a folder with a ``card.json``, a run folder, or a state dict plus an architecture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from headstart.config import from_dict
+from headstart.errors import ModelError, UnknownModel
+from headstart.models.backbone import Backbone
+from headstart.models.card import ModelCard, read_card
+from headstart.models.zoo import Zoo, assemble
+
+
+class Local(Zoo):
+    """``local:FOLDER``, ``local:RUN`` or ``local:FILE.safetensors#ARCHITECTURE?mean=..&std=..&input_size=..``."""
+
+    def names(self) -> list[str]:
+        return []
+
+    def build(self, name: str, card: ModelCard, reference: str) -> Backbone:
+        raise UnknownModel(f"A card names its architecture as timm/NAME or torchvision/NAME, not local/{name}.")
+
+    def load(self, name: str, *, pretrained: bool = True) -> Backbone:
+        place, _, architecture = name.partition("#")
+        path = Path(place)
+        if architecture:
+            card = stated_card(architecture)
+            return assemble(card, place, path if pretrained else None)
+        if path.is_file():
+            raise ModelError(
+                f"{place} is a file of weights and does not say for which architecture. Name it, with its statistics: "
+                f"'local:{place}#timm/resnet18?input_size=3,224,224&mean=0.485,0.456,0.406&std=0.229,0.224,0.225'"
+            )
+        for folder in (path, path / "model"):
+            if (folder / "card.json").is_file():
+                card = read_card(folder / "card.json")
+                # the entry may carry a remark behind the file's name
+                weights = folder / (card.weights or "model.safetensors").split(" ")[0]
+                if weights.resolve().parent != folder.resolve():
+                    raise ModelError(f"The card of {place} names weights outside its own folder: {card.weights!r}.")
+                return assemble(card, f"local:{place}", weights if pretrained else None)
+        raise UnknownModel(
+            f"{place} is no model: expected a folder with a card.json (its own or a run's model/card.json). "
+            "A card states at least architecture, modality, weights, input_size, mean and std."
+        )
+
+
+def stated_card(text: str) -> ModelCard:
+    """``timm/resnet18?mean=0.5,0.5,0.5&...`` -> a card."""
+    architecture, _, query = text.partition("?")
+    stated: dict = {"architecture": architecture, "modality": "image"}
+    for name, values in parse_qs(query, strict_parsing=bool(query)).items():
+        entries = values[0].split(",")
+        stated[name] = entries if name in ("input_size", "mean", "std", "value_range") else values[0]
+    return from_dict(ModelCard, stated, path="$.model")

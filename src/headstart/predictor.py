@@ -1,0 +1,152 @@
+"""Predictor: backbone + head + task. It predicts, and travels as a folder of safetensors and JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save
+
+from headstart import plugins
+from headstart.data.dataset import Dataset, Item
+from headstart.errors import DataError, ModelError, RunError
+from headstart.features.extract import extract
+from headstart.models.backbone import Backbone, Features
+from headstart.models.card import read_card, write_card
+from headstart.models.zoo import assemble, read_weights
+from headstart.store import Store
+from headstart.tasks import Head, Task
+from headstart.tasks._heads import build
+from headstart.training.checkpoint import write_atomically
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one sample: the label, its probability, and those of all classes."""
+
+    name: str
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model that is ready to use.
+
+    Example:
+        >>> predictor = hs.load("runs/1")                       # doctest: +SKIP
+        >>> predictor.predict(["new.jpg"])[0].label             # doctest: +SKIP
+        'boot'
+    """
+
+    backbone: Backbone
+    head: Head
+    task: Task
+    modality: str
+
+    def probabilities(self, dataset: Dataset, store: Store | None = None) -> np.ndarray:
+        """(n, k) probabilities, columns in the order of ``task.classes``."""
+        if not len(dataset):
+            return np.empty((0, len(self.task.to_dict()["classes"])))
+        table = extract(self.backbone, dataset, store)
+        device = next(iter(self.head.state_dict().values())).device  # a head just trained may be on a GPU
+        with torch.inference_mode():
+            return self.task.probabilities(self.head.eval()(Features(torch.from_numpy(table.vectors).to(device))))
+
+    def predict(self, items: Sequence[str | Item] | Dataset) -> list[Prediction]:
+        """Predictions for files, arrays or a data set, in their order.
+
+        Raises:
+            DataError: a file does not exist.
+            UnreadableError: a file cannot be decoded.
+        """
+        if isinstance(items, (str, Path)):
+            raise DataError(f"predict takes a list of files, got the single {items!r}; write [{str(items)!r}].")
+        dataset = items if isinstance(items, Dataset) else _dataset(items, self.modality)
+        classes = self.task.to_dict()["classes"]
+        return [
+            Prediction(
+                name, classes[int(row.argmax())], float(row.max()), dict(zip(classes, row.tolist(), strict=True))
+            )
+            for name, row in zip(dataset.names, self.probabilities(dataset), strict=True)
+        ]
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model to ``folder``: card.json, model.safetensors, head.safetensors and task.json.
+
+        Raises:
+            RunError: the disk is full or cannot be written; nothing half-written is left.
+        """
+        folder = Path(folder)
+        part = folder.with_name(f".{folder.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        try:
+            part.mkdir(parents=True)
+            self._write(part)
+            shutil.rmtree(folder, ignore_errors=True)
+            part.replace(folder)
+        except OSError as problem:
+            raise RunError(
+                f"{folder} could not be written: {problem.strerror or problem}. Choose another place."
+            ) from problem
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return folder
+
+    def _write(self, part: Path) -> None:
+        card = self.backbone.card.replace(weights="model.safetensors", feature_dim=self.backbone.spec.dim)
+        write_card(card, part / "card.json")
+        network = {
+            name: value.detach().cpu().contiguous().clone()
+            for name, value in self.backbone.network.state_dict().items()
+        }
+        write_atomically(part / "model.safetensors", save(network))
+        write_atomically(
+            part / "head.safetensors", save({n: v.cpu().contiguous() for n, v in self.head.state_dict().items()})
+        )
+        facts: dict[str, Any] = {
+            **self.task.to_dict(),
+            "head": type(self.head).__name__,
+            "modality": self.modality,
+            "model": self.backbone.reference,
+        }
+        write_atomically(part / "task.json", json.dumps(facts, indent=1, ensure_ascii=False).encode())
+
+
+def load_predictor(folder: Path) -> Predictor:
+    """The predictor in a model folder; touches no network.
+
+    Raises:
+        ModelError: the folder is not a saved predictor, or a part is missing or damaged.
+        UnsafeFile: a file of weights is not safetensors.
+    """
+    try:
+        facts = json.loads((folder / "task.json").read_text("utf-8"))
+        task = plugins.load("tasks", facts["kind"]).restore(facts)
+        card = read_card(folder / "card.json")
+        backbone = assemble(card, str(facts["model"]), folder / "model.safetensors").eval()
+        head = build(facts["head"], read_weights(folder / "head.safetensors")).eval()
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as problem:
+        if isinstance(problem, ModelError):
+            raise
+        raise ModelError(
+            f"{folder} is not a complete saved model ({problem}). Expected card.json, task.json, model.safetensors "
+            "and head.safetensors, as predictor.save writes them."
+        ) from problem
+    return Predictor(backbone, head, task, facts["modality"])
+
+
+def _dataset(items: Sequence[str | Item], modality: str) -> Dataset:
+    found: list[Item] = [Path(item) if isinstance(item, str) else item for item in items]
+    missing = [str(item) for item in found if isinstance(item, Path) and not item.is_file()]
+    if missing:
+        raise DataError(f"There is no file {missing[0]!r} ({len(missing)} of {len(found)} do not exist).")
+    names = [str(item) if isinstance(item, Path) else f"sample {i}" for i, item in enumerate(found)]
+    return Dataset(found, names, None, modality)

@@ -1,0 +1,49 @@
+"""What long work says while it runs: log lines and progress bars with the time left, on standard error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+T = TypeVar("T")
+logger = logging.getLogger("headstart")
+_state = {"quiet": True, "live": False}
+
+
+def say(message: str) -> None:
+    """One line for the person at the terminal; it also goes to the logger ``headstart``."""
+    logger.info(message)
+    if not _state["quiet"]:
+        Console(file=sys.stderr, highlight=False, soft_wrap=True).print(message, markup=False)
+
+
+@contextmanager
+def speaking() -> Iterator[None]:
+    """Within it, log lines and bars are shown; the command line uses it, a library call stays silent."""
+    before = _state["quiet"]
+    _state["quiet"] = False
+    try:
+        yield
+    finally:
+        _state["quiet"] = before
+
+
+def track(work: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+    """Yield the items of ``work`` while a bar shows how many are done and how long the rest will take."""
+    if _state["quiet"] or _state["live"] or not sys.stderr.isatty():
+        yield from work
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("left"), TimeRemainingColumn())  # fmt: skip
+    _state["live"] = True
+    try:
+        with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bars:
+            yield from bars.track(work, total=total, description=what)
+    finally:
+        _state["live"] = False

@@ -1,0 +1,136 @@
+"""Solvers fit a head on a table of features; the regularisation is chosen by cross-validation.
+
+One file is one kind of head. All of them see standardised features and give back a head that takes raw ones.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from headstart import plugins
+from headstart.metrics.classification import log_loss
+from headstart.tasks import Head
+
+FOLDS = 4
+
+
+@dataclass(frozen=True)
+class Table:
+    """Standardised features (n, dim) float32 with class numbers (n,), and what undoes the standardisation."""
+
+    x: np.ndarray
+    y: np.ndarray
+    num_classes: int
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def rows(self, chosen: np.ndarray) -> Table:
+        return Table(self.x[chosen], self.y[chosen], self.num_classes, self.mean, self.scale)
+
+
+class Solver(ABC):
+    """A kind of head. ``grid`` holds the settings of regularisation to choose from, the strongest first."""
+
+    grid: tuple[float, ...]
+
+    @abstractmethod
+    def solve(self, table: Table, setting: float, seed: int) -> Head:
+        """The head that fits the table best at this setting; its input is raw features."""
+
+    @abstractmethod
+    def logits(self, table: Table, held_out: np.ndarray, settings: tuple[float, ...], seed: int) -> list[np.ndarray]:
+        """For each setting, the logits of ``held_out`` standardised rows after fitting the table."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A head with how it was chosen: the setting, its cross-validated accuracy, and that of the others."""
+
+    head: Head
+    setting: float
+    accuracy: float
+    tried: dict[float, float]
+
+
+def fit(name: str, vectors: np.ndarray, labels: np.ndarray, num_classes: int, *, seed: int = 0) -> Fitted:
+    """Fit the head ``name`` ("logistic", "ridge", "svm", "knn") on features.
+
+    The setting with the best cross-validated accuracy wins (the stronger regularisation on a tie); the
+    temperature of the logits is set on the same held-out folds, so that probabilities mean what they say
+    (Guo et al. 2017, arXiv 1706.04599).
+
+    Args:
+        vectors: (n, dim) float32 raw features.
+        labels: (n,) class numbers.
+    """
+    solver: Solver = plugins.variant("solvers", name, Solver)()
+    table = standardised(vectors, labels, num_classes)
+    folds = _folds(labels, seed)
+    if folds is None:
+        setting = solver.grid[len(solver.grid) // 2]
+        return Fitted(solver.solve(table, setting, seed), setting, float("nan"), {})
+    held_out = [np.empty((len(labels), num_classes)) for _ in solver.grid]
+    for fold in np.unique(folds):
+        inside, outside = folds != fold, folds == fold
+        for store, values in zip(
+            held_out, solver.logits(table.rows(inside), table.x[outside], solver.grid, seed), strict=True
+        ):
+            store[outside] = values
+    tried = {s: float((z.argmax(1) == labels).mean()) for s, z in zip(solver.grid, held_out, strict=True)}
+    best = max(range(len(solver.grid)), key=lambda i: (tried[solver.grid[i]], -i))
+    head = solver.solve(table, solver.grid[best], seed)
+    _cool(head, temperature(held_out[best], labels))
+    return Fitted(head, solver.grid[best], tried[solver.grid[best]], tried)
+
+
+def standardised(vectors: np.ndarray, labels: np.ndarray, num_classes: int) -> Table:
+    """Every feature at mean 0 and variance 1; constant features stay 0."""
+    mean, scale = vectors.mean(0), vectors.std(0)
+    scale = np.where(scale > 1e-6 * np.abs(mean) + 1e-12, scale, np.inf).astype(np.float32)
+    return Table(((vectors - mean) / scale).astype(np.float32), labels, num_classes, mean, scale)
+
+
+def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The divisor of logits that minimises their log loss, between 0.05 and 20."""
+    from scipy.optimize import minimize_scalar
+
+    found = minimize_scalar(lambda t: log_loss(logits / np.exp(t), labels), bounds=(-3, 3), method="bounded")
+    return float(np.exp(found.x))
+
+
+def linear_head(table: Table, weight: np.ndarray, bias: np.ndarray) -> Head:
+    """A linear head on raw features from weights (classes, dim) and bias (classes,) on standardised ones."""
+    from headstart.tasks._heads import LinearHead
+
+    head = LinearHead(table.x.shape[1], table.num_classes)
+    folded = weight / table.scale
+    with torch.no_grad():
+        head.linear.weight.copy_(torch.from_numpy(folded.astype(np.float32)))
+        head.linear.bias.copy_(torch.from_numpy((bias - folded @ table.mean).astype(np.float32)))
+    return head
+
+
+def _cool(head: Head, divisor: float) -> None:
+    with torch.no_grad():
+        if (linear := getattr(head, "linear", None)) is not None:
+            linear.weight.div_(divisor)
+            linear.bias.div_(divisor)
+        else:
+            head.temperature.fill_(divisor)  # type: ignore[operator,union-attr]
+
+
+def _folds(labels: np.ndarray, seed: int) -> np.ndarray | None:
+    """(n,) fold numbers, stratified; None where the rarest class has a single sample."""
+    least = np.bincount(labels)[np.unique(labels)].min()
+    if least < 2:
+        return None
+    generator, folds = np.random.default_rng(seed), np.empty(len(labels), int)
+    number = int(min(FOLDS, least))
+    for label in np.unique(labels):
+        rows = generator.permutation(np.flatnonzero(labels == label))
+        folds[rows] = np.arange(len(rows)) % number
+    return folds

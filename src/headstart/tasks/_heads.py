@@ -1,0 +1,72 @@
+"""Heads that classification uses: linear, and nearest neighbours. Both are saved as plain tensors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from headstart.models.backbone import Features
+from headstart.tasks import Head
+
+
+class LinearHead(Head):
+    """logits = features @ weight + bias; the standardisation of a probe is folded into the weights."""
+
+    def __init__(self, dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, num_classes)
+        self.label_smoothing = 0.0
+
+    def forward(self, features: Features) -> Tensor:
+        return self.linear(features.vector)
+
+    def losses(self, features: Features, labels: Tensor) -> dict[str, Tensor]:
+        logits = self(features)
+        return {"cross_entropy": functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)}
+
+
+class NearestHead(Head):
+    """k nearest neighbours by cosine similarity of standardised features, votes weighted by similarity.
+
+    logits are temperature-scaled log shares of the votes, with a little added so that none is minus infinity.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    references: Tensor
+    votes: Tensor
+    neighbours: Tensor
+    temperature: Tensor
+
+    def __init__(self, dim: int, num_references: int, num_classes: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("scale", torch.ones(dim))
+        self.register_buffer("references", torch.zeros(num_references, dim))  # unit length, standardised
+        self.register_buffer("votes", torch.zeros(num_references, num_classes))  # one-hot labels
+        self.register_buffer("neighbours", torch.tensor(5))
+        self.register_buffer("temperature", torch.tensor(1.0))
+
+    def forward(self, features: Features) -> Tensor:
+        unit = functional.normalize((features.vector - self.mean) / self.scale)
+        similarity, index = (unit @ self.references.T).topk(min(int(self.neighbours), len(self.references)))
+        weight = (similarity * 10).exp().unsqueeze(2)  # (n, k, 1)
+        share = (weight * self.votes[index]).sum(1) / weight.sum(1)
+        return (share + 1e-3).log() / self.temperature
+
+    def losses(self, features: Features, labels: Tensor) -> dict[str, Tensor]:
+        return {"cross_entropy": functional.nll_loss(self(features).log_softmax(1), labels)}
+
+
+def build(kind: str, state: dict[str, Tensor]) -> Head:
+    """A head of a saved kind, filled with its saved tensors."""
+    if kind == "LinearHead":
+        classes, dim = state["linear.weight"].shape
+        head: Head = LinearHead(dim, classes)
+    elif kind == "NearestHead":
+        head = NearestHead(state["references"].shape[1], *state["votes"].shape)
+    else:
+        raise ValueError(f"no head is called {kind!r}")
+    head.load_state_dict(state)
+    return head

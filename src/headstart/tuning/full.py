@@ -1,0 +1,23 @@
+"""All stages move, the early ones slower: layer-wise rates (Howard and Ruder 2018, arXiv 1801.06146, section 3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from headstart.models.backbone import Backbone
+from headstart.tuning import Tuning, decayed
+
+
+@dataclass(frozen=True)
+class Full(Tuning):
+    """The last stage learns at the given rate, every earlier one at ``decay`` times that of the next."""
+
+    decay: float = 0.7
+    weight_decay: float = 0.01
+
+    def groups(self, backbone: Backbone, learning_rate: float) -> list[dict[str, Any]]:
+        groups = []
+        for depth, stage in enumerate(reversed(backbone.stages)):
+            groups += decayed(stage.parameters(), learning_rate * self.decay**depth, self.weight_decay)
+        return groups

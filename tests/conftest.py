@@ -1,0 +1,22 @@
+"""Every test: no network, its own cache, one thread, no luck."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # the hub's client reads it when it is imported
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A cache of its own, and a loud failure where a test would reach for the network."""
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+
+    def refuse(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX:
+            raise OSError(f"a test tried to reach the network: {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)

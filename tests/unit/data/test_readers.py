@@ -1,0 +1,316 @@
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from headstart.data import read
+from headstart.errors import DataError
+
+
+def png(shade: int = 0) -> bytes:
+    buffer = io.BytesIO()
+    PIL.Image.new("RGB", (8, 8), (shade, 0, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def fill(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png() if path.suffix == ".png" else b"x")
+    return root
+
+
+class TestFolder:
+    def test_class_folders(self, tmp_path):
+        data = read(fill(tmp_path, "cat/1.png", "cat/in/2.PNG", "<script>alert(1)<!--/3.png", ".git/4.png"))
+        assert data.names == ["<script>alert(1)<!--/3.png", "cat/1.png", "cat/in/2.PNG"]
+        assert data.labels == ["<script>alert(1)<!--", "cat", "cat"]
+        assert data.declared is None
+        assert data.modality == "image"
+        assert not data.notes
+
+    @pytest.mark.parametrize(
+        ("folders", "expected"),
+        [
+            (("train", "val", "test"), {"train", "valid", "test"}),
+            (("Training", "VALIDATION", "Testing"), {"train", "valid", "test"}),
+            (("train", "dev"), {"train", "valid"}),
+        ],
+    )
+    def test_declared_splits(self, tmp_path, folders, expected):
+        data = read(fill(tmp_path, *(f"{folder}/{label}/1.png" for folder in folders for label in "ab")))
+        assert data.classes == ["a", "b"]
+        assert set(data.declared) == expected
+
+    def test_train_may_be_a_class(self, tmp_path):
+        data = read(fill(tmp_path, "train/1.png", "plane/1.png"))
+        assert data.classes == ["plane", "train"]
+        assert data.declared is None
+
+    def test_other_files_are_noted(self, tmp_path):
+        data = read(
+            fill(tmp_path, "a/1.png", "a/Thumbs.db", "b/2.png", "b/readme.txt", "b/.hidden.txt", "0.png")
+        )
+        assert len(data) == 2
+        assert "2 files that are no pictures were left out (.db 1, .txt 1)" in data.notes
+        assert any("1 pictures outside the class folders" in note for note in data.notes)
+
+    def test_links_that_lead_outside_are_not_followed(self, tmp_path):
+        outside = fill(tmp_path / "outside", "secret.png", "more/x.png")
+        data = fill(tmp_path / "data", "a/1.png", "b/2.png")
+        (data / "a/secret.png").symlink_to(outside / "secret.png")
+        (data / "c").symlink_to(outside / "more", target_is_directory=True)
+        (data / "b/inside.png").symlink_to(data / "a/1.png")
+        found = read(data)
+        assert found.names == ["a/1.png", "b/2.png", "b/inside.png"]
+        assert any("2 symbolic links" in note for note in found.notes)
+
+    @pytest.mark.parametrize(
+        ("files", "message"),
+        [
+            ((), "holds no pictures"),
+            (("a/x.txt",), r"holds no pictures \(1 files"),
+            (("1.png", "2.png"), "no class folders"),
+            (("train/1.png", "test/2.png"), "no class folders"),
+            (("train/a/1.png", "test/2.png"), "pictures in test/"),
+            (("train/a/1.png", "test/a/2.png", "extra/a/1.png"), "mixes the splits"),
+        ],
+    )
+    def test_wrong_layouts(self, tmp_path, files, message):
+        with pytest.raises(DataError, match=message):
+            read(fill(tmp_path, *files))
+
+    def test_without_labels(self, tmp_path):
+        data = read(fill(tmp_path, "1.png", "a/2.png"), labels=None)
+        assert data.labels is None
+        assert data.names == ["1.png", "a/2.png"]
+
+    def test_groups(self, tmp_path):
+        fill(tmp_path, "a/p1-1.png", "b/p2-1.png")
+        assert read(tmp_path, group=r"p(\d+)-").groups == ["1", "2"]
+        for wrong, message in [
+            ("p(", "no regular"),
+            ("p", "exactly one"),
+            (r"p(1)-", r"not found in 1 of 2.*b/p2-1"),
+        ]:
+            with pytest.raises(DataError, match=message):
+                read(tmp_path, group=wrong)
+
+    def test_labels_that_are_alike_are_noted(self, tmp_path):
+        data = read(fill(tmp_path, "Cat/1.png", "Cat/2.png", "cat /3.png", "dog/1.png"))
+        assert data.classes == ["Cat", "cat ", "dog"]
+        assert data.notes[0].startswith(
+            "labels that differ only in case or white space: 'Cat' (2) and 'cat ' (1); "
+        )
+
+    def test_a_name_that_is_no_utf8_can_be_written(self, tmp_path):
+        folder = os.fsencode(tmp_path) + b"/caf\xe9"
+        try:
+            os.mkdir(folder)  # noqa: PTH102
+        except OSError:
+            pytest.skip("this file system takes UTF-8 names only")
+        with open(folder + b"/1.png", "wb") as file:  # noqa: PTH123
+            file.write(png())
+        data = read(fill(tmp_path, "tea/1.png"))
+        assert data.classes == ["caf\ufffd", "tea"]
+        assert all(item.read_bytes() == png() for item in data.items)
+
+
+class TestTables:
+    def table(self, root: Path, text: str, name: str = "labels.csv") -> Path:
+        fill(root, "a.png", "deep/b.png", "c.png")
+        (root / name).write_text(text, "utf-8")
+        return root / name
+
+    def test_csv(self, tmp_path):
+        path = self.table(
+            tmp_path, "\ufefffile,label,split,who\na.png,0,train,x\ndeep/b.png,1,val,y\nc.png,0,TEST,y\n"
+        )
+        data = read(path, group="who")
+        assert data.labels == ["0", "1", "0"]
+        assert data.declared == ["train", "valid", "test"]
+        assert data.groups == ["x", "y", "y"]
+        assert [item.exists() for item in data.items] == [True] * 3
+        assert data.names[1] == "deep/b.png"
+
+    def test_semicolons_and_quotes(self, tmp_path):
+        data = read(self.table(tmp_path, 'image;label\na.png;"x;y"\nc.png;z\n'))
+        assert data.labels == ["x;y", "z"]
+
+    def test_jsonl(self, tmp_path):
+        lines = [{"file_name": "a.png", "label": 3}, {"file_name": "c.png", "label": "x"}]
+        data = read(self.table(tmp_path, "\n".join(map(json.dumps, lines)), "labels.jsonl"))
+        assert data.labels == ["3", "x"]
+
+    def test_an_unknown_split_column_is_ignored(self, tmp_path):
+        data = read(self.table(tmp_path, "path,label,split\na.png,0,fold1\nc.png,1,train\n"))
+        assert data.declared is None
+        assert "fold1" in data.notes[0]
+
+    @pytest.mark.parametrize(
+        ("text", "options", "message"),
+        [
+            (
+                "path,Lable\na.png,0\n",
+                {},
+                "no column 'label'; there are: 'path', 'Lable'. Did you mean 'Lable'",
+            ),
+            ("x,label\na.png,0\n", {}, "no column of pictures"),
+            ("path,label\na.png,0\n", {"paths": "pat"}, "Did you mean 'path'"),
+            ("path,label\n", {}, "no rows"),
+            ("", {}, "no rows"),
+            ("path,label\na.png,0\nc.png,\nc.png, \n", {}, r"empty in 2 of 3 rows: 2, 3"),
+            ("path,label\na.png,0\n../x.png,1\n", {}, r"outside its folder .*row 2: \.\./x\.png"),
+            ("path,label\na.png,0\n/etc/passwd,1\n", {}, "outside its folder"),
+            ("path,label\ngone.png,0\n", {}, "None of the 1 files"),
+            ("path,label\na.png,0,7\n", {}, "Line 2 .* has 3 fields"),
+            ("path,label,label\na.png,0,7\n", {}, "two columns"),
+            ('path,label\n"a.png,0\n', {}, "no valid CSV"),
+            ("path,label\n,0\n", {}, "holds no path and no picture in the rows 1"),
+        ],
+    )
+    def test_wrong_tables(self, tmp_path, text, options, message):
+        path = self.table(tmp_path / "data", text)
+        (tmp_path / "x.png").write_bytes(png())
+        with pytest.raises(DataError, match=message):
+            read(path, **options)
+
+    def test_absolute_paths_inside_the_folder_are_fine(self, tmp_path):
+        path = self.table(tmp_path, f"path,label\n{tmp_path}/a.png,0\ndeep/../c.png,1\n")
+        assert len(read(path)) == 2
+
+    def test_not_utf8(self, tmp_path):
+        (tmp_path / "x.csv").write_bytes(b"path,label\ncaf\xe9.png,0\n")
+        with pytest.raises(DataError, match="not UTF-8"):
+            read(tmp_path / "x.csv")
+
+    @pytest.mark.parametrize(("text", "message"), [("{", "Line 1 .* no JSON"), ("[1]", "expected an object")])
+    def test_wrong_json(self, tmp_path, text, message):
+        with pytest.raises(DataError, match=message):
+            read(self.table(tmp_path, text, "x.jsonl"))
+
+    def test_an_empty_label_column_means_no_labels(self, tmp_path):
+        data = read(self.table(tmp_path, "path,label\na.png,\nc.png,\n"))
+        assert data.labels is None
+        assert "without labels" in data.notes[0]
+
+
+class TestParquet:
+    def write(self, path: Path, columns: dict, metadata: dict | None = None) -> Path:
+        import pyarrow
+        import pyarrow.parquet
+
+        content = pyarrow.table(columns)
+        if metadata:
+            content = content.replace_schema_metadata({"huggingface": json.dumps(metadata)})
+        pyarrow.parquet.write_table(content, path)
+        return path
+
+    def test_binary_struct_and_paths(self, tmp_path):
+        fill(tmp_path, "a.png")
+        binary = read(self.write(tmp_path / "1.parquet", {"image": [png(1), png(2)], "label": [0, 1]}))
+        assert binary.items == [png(1), png(2)]
+        assert binary.names == ["row 1", "row 2"]
+        structs = [{"bytes": png(3), "path": "x.png"}, {"bytes": None, "path": "a.png"}]
+        struct = read(self.write(tmp_path / "2.parquet", {"image": structs, "label": [1.0, 2.0]}))
+        assert struct.items == [png(3), tmp_path / "a.png"]
+        assert struct.labels == ["1", "2"]
+
+    def test_class_names_of_hugging_face(self, tmp_path):
+        metadata = {"info": {"features": {"label": {"_type": "ClassLabel", "names": ["no", "yes"]}}}}
+        path = self.write(tmp_path / "1.parquet", {"image": [png(1), png(2)], "label": [1, 0]}, metadata)
+        assert read(path).labels == ["yes", "no"]
+
+    def test_missing_label_and_damaged_file(self, tmp_path):
+        path = self.write(tmp_path / "1.parquet", {"image": [png(1), png(2)], "label": [0.0, float("nan")]})
+        with pytest.raises(DataError, match="rows: 2"):
+            read(path)
+        (tmp_path / "2.parquet").write_bytes(b"PAR1 nonsense")
+        with pytest.raises(DataError, match="cannot be read as Parquet"):
+            read(tmp_path / "2.parquet")
+
+
+class TestHub:
+    @pytest.fixture
+    def hub(self):
+        datasets = pytest.importorskip("datasets", reason="the extra 'hub' is not installed")
+        features = datasets.Features(
+            {
+                "img": datasets.Image(),
+                "label": datasets.ClassLabel(names=["cat", "dog"]),
+                "who": datasets.Value("string"),
+            }
+        )
+        rows = {
+            "img": [{"bytes": png(i), "path": None} for i in range(3)],
+            "label": [0, 1, 0],
+            "who": list("xyy"),
+        }
+        return datasets, datasets.Dataset.from_dict(rows, features=features)
+
+    def test_dataset(self, hub):
+        data = read(hub[1], group="who")
+        assert data.items == [png(0), png(1), png(2)]
+        assert data.labels == ["cat", "dog", "cat"]
+        assert data.groups == ["x", "y", "y"]
+
+    def test_dict_keys_are_splits(self, hub):
+        datasets, part = hub
+        data = read(datasets.DatasetDict({"train": part, "validation": part.select([0])}))
+        assert data.declared == ["train"] * 3 + ["valid"]
+        with pytest.raises(DataError, match="'unsupervised'"):
+            read(datasets.DatasetDict({"train": part, "unsupervised": part}))
+
+    def test_missing_column_and_streams(self, hub):
+        with pytest.raises(DataError, match=r"no column 'lable'.*Did you mean 'label'"):
+            read(hub[1], labels="lable")
+        with pytest.raises(DataError, match="streaming=False"):
+            read(hub[1].to_iterable_dataset())
+
+
+class TestArrays:
+    def test_labels_become_strings(self):
+        data = read((np.zeros((3, 8, 8), np.uint8), np.array([0, 1, 1])))
+        assert data.labels == ["0", "1", "1"]
+        assert data.items[0].shape == (8, 8)
+        assert read((np.zeros((2, 8, 8, 3), np.float32), ["a", "b"])).labels == ["a", "b"]
+
+    @pytest.mark.parametrize(
+        ("pictures", "labels", "message"),
+        [
+            ([[1]], [0], "expected a numpy array"),
+            (np.zeros((2, 3, 9, 9), np.uint8), [0, 1], "channels stand last"),
+            (np.zeros((0, 9, 9), np.uint8), [], "there are none"),
+            (np.zeros((2, 9, 9), np.int32), [0, 1], "expected uint8 or floats"),
+            (np.full((2, 9, 9), 255.0), [0, 1], "divide by 255"),
+            (np.full((2, 9, 9), np.nan), [0, 1], r"expected \[0, 1\]"),
+            (np.zeros((2, 9, 9), np.uint8), [0], "2 pictures and 1 labels"),
+            (np.zeros((2, 9, 9), np.uint8), [0, float("nan")], "missing"),
+        ],
+    )
+    def test_wrong_arrays(self, pictures, labels, message):
+        with pytest.raises(DataError, match=message):
+            read((pictures, labels))
+
+
+def test_sources_of_no_known_kind(tmp_path):
+    with pytest.raises(DataError, match="There is no file or folder"):
+        read(tmp_path / "gone")
+    fill(tmp_path, "one.png")
+    with pytest.raises(DataError, match=r"Cannot read the file .*one\.png"):
+        read(tmp_path / "one.png")
+    with pytest.raises(DataError, match="an object of type int"):
+        read(7)
+
+
+def test_reading_loads_no_heavy_library():
+    import subprocess
+    import sys
+
+    code = "import sys, headstart.data; print({'torch', 'PIL', 'pyarrow', 'scipy'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

@@ -1,0 +1,162 @@
+import json
+import subprocess
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny import PYTHON, environment
+
+from headstart import runs
+from headstart.errors import RunError
+from headstart.runs import Settings
+
+SETTINGS = Settings(
+    data='/data/with "quotes" and ünïcode \\ x',
+    model="timm:resnet18.a1_in1k",
+    approach={"name": "finetune", "epochs": 3, "learning_rate": 1e-4, "augment": "crop,flip"},
+    baseline="none",
+    seed=7,
+    shots=5,
+    budget=90.5,
+    on_bad="skip",
+    labels="kind",
+    paths="file",
+    group=r"patient(\d+)",
+)
+
+
+def finished(folder: Path, settings: Settings = SETTINGS) -> Path:
+    with runs.opened(folder, settings):
+        (folder / "model").mkdir()
+        (folder / "model" / "card.json").write_text("{}")
+        (folder / "predictions.parquet").write_bytes(b"rows")
+        runs.close(folder, {"scores": {"accuracy": 0.5}})
+    return folder
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, Settings(data="")])
+def test_settings_round_trip(tmp_path: Path, settings: Settings) -> None:
+    with runs.opened(tmp_path / "1", settings):
+        assert runs.read_settings(tmp_path / "1") == settings
+    stored = tomllib.loads((tmp_path / "1" / "run.toml").read_text("utf-8"))
+    given = {name for name in Settings.__dataclass_fields__ if getattr(settings, name) is not None}
+    assert set(stored) == given  # nothing decides a run that run.toml does not hold
+
+
+def test_a_finished_run_reads_back(tmp_path: Path) -> None:
+    folder = finished(tmp_path / "1")
+    found = runs.read_result(folder)
+    assert found["scores"] == {"accuracy": 0.5}
+    assert set(found["files"]) == {"run.toml", "model/card.json", "predictions.parquet"}
+    (folder / "report.html").write_text("a report may be written anew")
+    (folder / ".work" / "x.json").write_text("leftovers")
+    runs.read_result(folder)
+
+
+@pytest.mark.parametrize("name", ["run.toml", "model/card.json", "predictions.parquet"])
+@pytest.mark.parametrize("change", ["edit", "remove"])
+def test_tampering_is_noticed(tmp_path: Path, name: str, change: str) -> None:
+    path = finished(tmp_path / "1") / name
+    if change == "edit":
+        path.write_bytes(path.read_bytes() + b" ")
+    else:
+        path.unlink()
+    with pytest.raises(RunError, match=r"(?s)" + path.name + ".*not what the run wrote.*headstart rerun"):
+        runs.read_result(tmp_path / "1")
+    assert runs.read_result(tmp_path / "1", verify=False)["scores"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"files": [1]}', '{"files": {"../../secret": "00"}}'])
+def test_a_damaged_result_is_an_error(tmp_path: Path, content: str) -> None:
+    (tmp_path / "secret").write_text("x")
+    (finished(tmp_path / "a" / "1") / "result.json").write_text(content)
+    with pytest.raises(RunError, match="damaged|not what the run wrote"):
+        runs.read_result(tmp_path / "a" / "1")
+
+
+def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), runs.opened(tmp_path / "1", SETTINGS):
+        raise KeyError("a crash")
+    with pytest.raises(RunError, match="not finished.*headstart resume"):
+        runs.read_result(tmp_path / "1")
+    with runs.opened(tmp_path / "1", SETTINGS) as work:  # the lock is free again
+        assert work.is_dir()
+    with pytest.raises(RunError, match="not a run folder"):
+        runs.read_result(tmp_path)
+    with pytest.raises(RunError, match="not a run folder"):
+        runs.read_settings(tmp_path / "nowhere")
+
+
+def test_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
+    with runs.opened(tmp_path / "1", SETTINGS):
+        pass
+    other = replace(SETTINGS, seed=8, shots=None)
+    with pytest.raises(RunError, match="seed is 7 there and 8 here; shots is 5 there and None here") as caught:
+        runs.opened(tmp_path / "1", other).__enter__()
+    assert "model" not in str(caught.value).split("Continue")[0]
+    assert runs.read_settings(tmp_path / "1") == SETTINGS
+
+
+def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
+    folder = finished(tmp_path / "1")
+    before = (folder / "result.json").read_bytes()
+    with pytest.raises(RunError, match="already holds a finished run"):
+        runs.opened(folder, SETTINGS).__enter__()
+    assert (folder / "result.json").read_bytes() == before
+    other = tmp_path / "photos"
+    other.mkdir()
+    (other / "holiday.jpg").write_bytes(b"x")
+    with pytest.raises(RunError, match="not a run folder; nothing was written"):
+        runs.opened(other, SETTINGS).__enter__()
+    assert [p.name for p in other.iterdir()] == ["holiday.jpg"]
+
+
+def test_a_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "1").write_text("x")
+    with pytest.raises(RunError, match="Choose another --out"):
+        runs.opened(tmp_path / "1", SETTINGS).__enter__()
+    with pytest.raises(RunError, match="cannot be created"):
+        runs.opened(tmp_path / "1" / "2", SETTINGS).__enter__()
+
+
+def test_a_second_process_is_locked_out(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from headstart import runs\n"
+        f"with runs.opened(Path({str(tmp_path / '1')!r}), runs.Settings(data='')):\n"
+        "    print('in', flush=True); sys.stdin.read()\n"
+    )
+    command = [PYTHON, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"in\n"
+        with pytest.raises(RunError, match="in use by another process"):
+            runs.opened(tmp_path / "1", Settings(data="")).__enter__()
+        process.kill()  # the lock dies with its process
+    with runs.opened(tmp_path / "1", Settings(data="")):
+        pass
+
+
+def test_damaged_settings_name_the_entry(tmp_path: Path) -> None:
+    with runs.opened(tmp_path / "1", SETTINGS):
+        pass
+    path = tmp_path / "1" / "run.toml"
+    path.write_text(path.read_text("utf-8").replace("seed = 7", 'seed = "seven"'), "utf-8")
+    with pytest.raises(RunError, match=r"\$\.seed: expected int, got 'seven'"):
+        runs.read_settings(tmp_path / "1")
+    path.write_text("seed = ")
+    with pytest.raises(RunError, match="damaged"):
+        runs.read_settings(tmp_path / "1")
+
+
+def test_next_folder(tmp_path: Path) -> None:
+    assert runs.next_folder(tmp_path / "runs") == tmp_path / "runs" / "1"
+    for name in ("1", "3", "notes"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    assert runs.next_folder(tmp_path / "runs") == tmp_path / "runs" / "4"
+
+
+def test_the_result_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = finished(tmp_path / "1")
+    written = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+    assert max(written, key=lambda p: written[p]) == folder / "result.json"
+    json.loads((folder / "result.json").read_text())

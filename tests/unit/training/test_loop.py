@@ -1,0 +1,164 @@
+import math
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from rehearsal import rehearse
+from tiny import environment, frozen_bytes
+from torch import nn
+
+from headstart.errors import RunError
+from headstart.training.loop import Recipe, pace
+from headstart.training.run import Run
+
+
+class Interrupted(Exception):
+    pass
+
+
+def result(module: nn.Module, state: dict, run: Run) -> tuple:
+    """All that a training leaves behind, less its times."""
+    return frozen_bytes(module), {k: v for k, v in state.items() if k not in ("seconds", "tensors")}, run.history
+
+
+def interrupt_at(validation: int):  # type: ignore[no-untyped-def]
+    def watch(call: int, module: nn.Module) -> None:
+        if call == validation:
+            raise Interrupted
+
+    return watch
+
+
+RECIPES = {
+    "plain": Recipe(6, average=0.0),
+    "averaged": Recipe(6, average=0.5),
+    "patient": Recipe(12, patience=2, average=0.5),
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize("validation", [0, 1, 3, 6])
+def test_resumed_is_uninterrupted_bit_for_bit(recipe: Recipe, validation: int, tmp_path: Path) -> None:
+    whole = result(*rehearse(None, recipe=recipe))  # checkpoints decide nothing
+    if validation < len(whole[1]["rows"]):
+        with pytest.raises(Interrupted):
+            rehearse(tmp_path, recipe=recipe, watch=interrupt_at(validation))
+    assert result(*rehearse(tmp_path, recipe=recipe)) == whole
+    assert result(*rehearse(tmp_path, recipe=recipe)) == whole  # nor does running once more
+
+
+def test_interrupted_again_and_again(tmp_path: Path) -> None:
+    whole = result(*rehearse(None))
+    for _ in range(4):  # of each try the second validation fails, so it gets an epoch further
+        with pytest.raises(Interrupted):
+            rehearse(tmp_path, watch=interrupt_at(1))
+    assert result(*rehearse(tmp_path)) == whole
+
+
+def test_killed_at_any_moment(tmp_path: Path) -> None:
+    """SIGKILL after a random time, several times over; what stands at the end is the uninterrupted result."""
+    whole = result(*rehearse(None))
+    script = str(Path(__file__).with_name("rehearsal.py"))
+    for lines, wait in ((3, 0.013), (2, 0.037)):  # so many validations, then anywhere in the epoch after
+        with subprocess.Popen([sys.executable, script, str(tmp_path)], stdout=subprocess.PIPE, env=environment()) as process:
+            assert process.stdout is not None and [process.stdout.readline() for _ in range(lines)][-1]
+            time.sleep(wait)
+            process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+    assert list(tmp_path.glob("*.json"))  # it got somewhere, and not to the end
+    assert result(*rehearse(tmp_path)) == whole
+
+
+def test_same_seed_same_result() -> None:
+    assert result(*rehearse(None)) == result(*rehearse(None))
+    assert result(*rehearse(None))[0] != result(*rehearse(None, seed=1))[0]
+
+
+def test_it_learns_and_the_best_epoch_is_kept() -> None:
+    module, state, run = rehearse(None, recipe=Recipe(8))
+    accuracies = [row["valid_accuracy"] for row in run.history]
+    assert accuracies[state["epoch"]] == max(accuracies) > accuracies[0] + 0.1
+    assert run.history[-1]["train_loss"] < run.history[1]["train_loss"]
+    assert [row["epoch"] for row in run.history] == list(range(9))
+    assert run.history[0]["train_loss"] is None and not module.training
+
+
+@pytest.mark.parametrize("average", [0.0, 0.5])
+def test_early_stopping_restores_the_best_weights(average: float) -> None:
+    scores, seen = [0.1, 0.3, 0.9, 0.5, 0.6, 0.7, 0.99], []
+
+    def watch(call: int, module: nn.Module) -> float:
+        seen.append(frozen_bytes(module))
+        return scores[call]
+
+    module, state, _ = rehearse(None, recipe=Recipe(20, patience=3, average=average), watch=watch)
+    assert state["stopped"] == "no better validation score"
+    assert (state["epoch"], state["epochs"], state["score"]) == (2, 5, 0.9)
+    assert frozen_bytes(module) == seen[2] != seen[5]
+
+
+def test_a_start_that_is_never_beaten_is_kept() -> None:
+    seen = []
+
+    def watch(call: int, module: nn.Module) -> float:
+        seen.append(frozen_bytes(module))
+        return 1.0 if call == 0 else 0.5
+
+    module, state, _ = rehearse(None, recipe=Recipe(3), watch=watch)
+    assert state["epoch"] == 0 and frozen_bytes(module) == seen[0] != seen[1]
+
+
+def test_a_loss_that_is_no_number_stops() -> None:
+    with pytest.raises(RunError, match="not a number.*learning_rate"):
+        rehearse(None, recipe=Recipe(4, clip=math.inf), rate=1e20)
+
+
+def test_divergence_later_keeps_the_best_epoch() -> None:
+    seen = []
+
+    def watch(call: int, module: nn.Module) -> None:
+        seen.append(frozen_bytes(module))
+        if call == 2:  # from here on every loss is NaN
+            with torch.inference_mode(False), torch.no_grad():
+                list(module.parameters())[0].fill_(math.nan)
+        return 0.1 * call  # type: ignore[return-value]
+
+    module, state, run = rehearse(None, recipe=Recipe(6), watch=watch)
+    assert state["stopped"] == "diverged" and state["epochs"] == 2 and len(run.history) == 3
+    assert all(torch.isfinite(p).all() for p in module.parameters()) or state["epoch"] == 2
+
+
+def test_time_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Run, "seconds_left", lambda self: 0.0)
+    _, state, _ = rehearse(None, recipe=Recipe(6))
+    assert state["stopped"] == "out of time" and state["epochs"] == 1
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty json", "no tensors", "other json", "list"])
+def test_a_damaged_checkpoint_is_never_used(damage: str, tmp_path: Path) -> None:
+    whole = result(*rehearse(None))
+    with pytest.raises(Interrupted):
+        rehearse(tmp_path, watch=interrupt_at(4))
+    (tensors,), (facts,) = tmp_path.glob("*.safetensors"), tmp_path.glob("*.json")
+    blob = tensors.read_bytes()
+    if damage == "flip":
+        tensors.write_bytes(blob[:-9] + bytes([blob[-9] ^ 1]) + blob[-8:])
+    elif damage == "cut":
+        tensors.write_bytes(blob[: len(blob) // 2])
+    elif damage == "no tensors":
+        tensors.unlink()
+    else:
+        facts.write_text({"empty json": "", "other json": "{}", "list": "[]"}[damage])
+    assert result(*rehearse(tmp_path)) == whole
+
+
+def test_pace() -> None:
+    steps = [pace(i, 100, 0.1) for i in range(100)]
+    assert steps[0] == pytest.approx(0.1) and steps[9] == steps[10] == 1.0 and steps[99] < 0.001
+    assert steps[:10] == sorted(steps[:10]) and steps[10:] == sorted(steps[10:], reverse=True)
+    assert steps[55] == pytest.approx(0.5)  # the middle of the cosine
+    assert [pace(0, 1, 0.1), pace(0, 1, 0.0)] == [1.0, 1.0]  # a single step is a whole one
