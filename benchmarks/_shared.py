@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from headstart.data import Dataset, Split
     from headstart.features.table import FeatureTable
     from headstart.predictor import Predictor
-    from torch.nn import Module
 
 
 RESULTS = Path(__file__).parent / "results"
@@ -150,6 +151,7 @@ def few_shot(dataset: Dataset, shots: int, seed: int, most_tests: int) -> Split:
 def linear_probe(train: FeatureTable, test: FeatureTable, *, head: str = "logistic", seed: int = 0) -> float:
     """Test accuracy of headstart's own solver on two feature tables, whoever computed the features."""
     import torch
+
     from headstart import solvers
     from headstart.models.backbone import Features
     from headstart.tasks.classification import Classification

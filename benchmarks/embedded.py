@@ -37,7 +37,7 @@ def measure(options: argparse.Namespace) -> Report:
             continue
         data = read(shared.data_folder(*name.split("/")), labels=column)
         for seed in seeds:
-            split = shared.few_shot(data, SHOTS, seed, 100 if options.quick else TESTS)
+            split = shared.few_shot(data, 2 if options.quick else SHOTS, seed, 100 if options.quick else TESTS)
             rows.append({"data": name, "seed": seed, "classes": len(split.train.classes), "train": len(split.train),
                          "test": len(split.test), **_accuracies(split, seed, epochs)})  # fmt: skip
             shared.progress(", ".join(f"{k} {v}" for k, v in rows[-1].items()))
@@ -62,7 +62,7 @@ def _accuracies(split: Split, seed: int, epochs: int) -> Row:
     probe = Probe().fit(backbone, task, split, run)
     pixels = task.score(pixel_probabilities(task, split, seed), split.test.labels)["accuracy"]
     scratch = Scratch(epochs=epochs).fit(backbone, task, split, run)
-    best = max(run.history, key=lambda epoch: epoch["accuracy"])
+    best = max(run.history, key=lambda row: row["valid_accuracy"])
     return {"embedded": shared.accuracy(probe, split.test), "pixels": pixels,
             "scratch": shared.accuracy(scratch, split.test), "scratch's best epoch": best["epoch"]}  # fmt: skip
 

@@ -110,7 +110,7 @@ def test_no_variant_imports_a_sibling(package: str) -> None:
 
 
 def test_import_loads_nothing_heavy() -> None:
-    heavy = "torch torchvision timm PIL sklearn scipy numpy rich typer".split()
+    heavy = ["torch", "torchvision", "timm", "PIL", "sklearn", "scipy", "numpy", "rich", "typer"]
     code = f"import sys, headstart; print(*[name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

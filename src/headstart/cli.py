@@ -180,11 +180,20 @@ def _spoken(as_json: bool, folder: Path | None = None) -> Iterator[None]:
     except HeadstartError as problem:
         _fail(str(problem), as_json, 2)
     except KeyboardInterrupt:
-        resumable = folder is not None and (folder / "run.toml").exists() and not (folder / "result.json").exists()
+        resumable = folder is not None and _resumable(folder)
         _fail("interrupted" + (f"; continue with: headstart resume {folder}" if resumable else ""), as_json, 130)
     except OSError as problem:
         _fail(f"{problem.strerror or problem}: {problem.filename or ''}. Check the path, its permissions and the free "
               "space, then try again.", as_json, 2)  # fmt: skip
+
+
+def _resumable(folder: Path) -> bool:
+    from headstart import runs
+
+    try:
+        return bool(runs.read_settings(folder).data) and not (folder / "result.json").exists()
+    except HeadstartError:
+        return False
 
 
 def _fail(message: str, as_json: bool, status: int) -> None:

@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 
 def to_dict(value: Any) -> Any:
-    """Plain dicts, lists, strings and numbers; entries that are None are left out, for TOML has no null."""
+    """Plain dicts, lists, strings and numbers. A dataclass's fields that are None are left out: TOML has no null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         pairs = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
         return {name: to_dict(entry) for name, entry in pairs if entry is not None}
     if isinstance(value, dict):
-        return {str(key): to_dict(entry) for key, entry in value.items() if entry is not None}
+        return {str(key): to_dict(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_dict(entry) for entry in value]
     return str(value) if isinstance(value, Path) else value

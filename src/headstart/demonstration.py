@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from headstart.fitting import Record
 
 SHOTS = 5
-TEST = 300
 
 
 def digits() -> tuple[np.ndarray, list[str]]:

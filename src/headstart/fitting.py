@@ -111,10 +111,14 @@ def make_settings(data: Any, model: str, approach: Any, **options: Any) -> Setti
     else:
         chosen = {"name": type(approach).__module__.rpartition(".")[2], **config.to_dict(approach)}
     place = runs.same_disk_path(data) if isinstance(data, (str, Path)) else ""
+    if (adapted := make_approach(chosen)) is not None:  # "18" from a command line and 18 are one setting
+        chosen = {"name": chosen["name"], **config.to_dict(adapted)}
+    model = runs.lasting_reference(model)
     settings = config.from_dict(Settings, {"data": place, "model": model, "approach": chosen, **options})
+    if isinstance(data, Dataset) and any(options.get(name) for name in ("labels", "paths", "group")):
+        raise ConfigError("$.labels, $.paths and $.group tell how to read a file; a Dataset has been read already")
     if settings.shots is not None and settings.shots < 1:
         raise ConfigError(f"$.shots: expected at least 1 sample a class, got {settings.shots}")
-    make_approach(settings.approach)
     return settings
 
 

@@ -133,6 +133,11 @@ def load_predictor(folder: Path) -> Predictor:
         card = read_card(folder / "card.json")
         backbone = assemble(card, str(facts["model"]), folder / "model.safetensors").eval()
         head = build(facts["head"], read_weights(folder / "head.safetensors")).eval()
+        with torch.inference_mode():
+            outputs, classes = head(Features(torch.zeros(1, backbone.spec.dim))).shape[1], len(facts["classes"])
+        if outputs != classes:
+            raise ModelError(f"{folder}: the head has {outputs} outputs and task.json names {classes} classes.")
+        predictor = Predictor(backbone, head, task, str(facts["modality"]))
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as problem:
         if isinstance(problem, ModelError):
             raise
@@ -140,7 +145,7 @@ def load_predictor(folder: Path) -> Predictor:
             f"{folder} is not a complete saved model ({problem}). Expected card.json, task.json, model.safetensors "
             "and head.safetensors, as predictor.save writes them."
         ) from problem
-    return Predictor(backbone, head, task, facts["modality"])
+    return predictor
 
 
 def _dataset(items: Sequence[str | Item], modality: str) -> Dataset:

@@ -178,3 +178,12 @@ def read_result(folder: Path, *, verify: bool = True) -> dict[str, Any]:
 def same_disk_path(path: str | os.PathLike) -> str:
     """A path as run.toml keeps it: absolute, so that a rerun works from anywhere."""
     return str(Path(path).expanduser().resolve())
+
+
+def lasting_reference(model: str) -> str:
+    """A model reference that works from anywhere: the path of a local model becomes absolute."""
+    zoo, colon, rest = model.partition(":")
+    place, hash_mark, architecture = (rest if zoo == "local" and colon else model).partition("#")
+    if (zoo == "local" and colon) or Path(place).exists():
+        return f"local:{same_disk_path(place)}{hash_mark}{architecture}"
+    return model

@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny import PYTHON, environment
 
 from headstart import runs
 from headstart.errors import RunError
 from headstart.runs import Settings
+from tiny import PYTHON, environment
 
 SETTINGS = Settings(
     data='/data/with "quotes" and ünïcode \\ x',
@@ -71,14 +71,14 @@ def test_tampering_is_noticed(tmp_path: Path, name: str, change: str) -> None:
 def test_a_damaged_result_is_an_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "secret").write_text("x")
     (finished(tmp_path / "a" / "1") / "result.json").write_text(content)
-    with pytest.raises(RunError, match="damaged|not what the run wrote"):
+    with pytest.raises(RunError, match=r"damaged|not what the run wrote"):
         runs.read_result(tmp_path / "a" / "1")
 
 
 def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:
     with pytest.raises(KeyError), runs.opened(tmp_path / "1", SETTINGS):
         raise KeyError("a crash")
-    with pytest.raises(RunError, match="not finished.*headstart resume"):
+    with pytest.raises(RunError, match=r"not finished.*headstart resume"):
         runs.read_result(tmp_path / "1")
     with runs.opened(tmp_path / "1", SETTINGS) as work:  # the lock is free again
         assert work.is_dir()

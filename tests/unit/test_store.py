@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny import PYTHON, environment
 
 from headstart import store as module
 from headstart.store import Store
+from tiny import PYTHON, environment
 
 
 def key(number: int) -> bytes:

@@ -66,8 +66,9 @@ class Distill(Approach):
         freeze_others(student, groups)
         module = Network(student, head)
         module.add_module("map_to_teacher", map_to_teacher)
+        module.to(run.device)
         labels = task.encode(split.train.labels or [])
-        recipe = tuple(self.augment.split(","))
+        recipe = tuple(name for name in self.augment.split(",") if name)
         size = min(self.batch_size, len(labels))
         batches = Batches(split.train, labels, student, size, recipe, run.seed, views=self.views)
 
@@ -127,4 +128,4 @@ class Teacher:
             asked = np.argwhere(self.asked)[:2048]
             first = torch.from_numpy(self.told[asked[:, 0], asked[:, 1]].astype(np.float32))
             self.mean, self.scale = first.mean(0), first.std(0) + 0.05
-        return (told - self.mean) / self.scale
+        return ((told - self.mean) / self.scale).to(batch.inputs.device)

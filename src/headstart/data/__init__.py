@@ -46,20 +46,14 @@ def read(
     if isinstance(source, (str, Path)):
         source = Path(source).expanduser()
         if not source.exists():
-            raise DataError(
-                f"There is no file or folder {str(source)!r}; check the spelling and the current folder"
-            )
+            raise DataError(f"There is no file or folder {str(source)!r}; check the spelling and the current folder")
     options = ReadOptions(label_column=labels, path_column=paths, group=group)
     for name in plugins.names("data.readers"):
         reader = plugins.load("data.readers", name)
         if reader.accepts(source):
             dataset = replace(reader.read(source, options), modality=modality)
             return dataset.with_notes(*_alike_labels(dataset))
-    what = (
-        f"the file {str(source)!r}"
-        if isinstance(source, Path)
-        else f"an object of type {type(source).__name__}"
-    )
+    what = f"the file {str(source)!r}" if isinstance(source, Path) else f"an object of type {type(source).__name__}"
     raise DataError(
         f"Cannot read {what}. Expected a folder with one folder per class, a .csv, .tsv, .parquet or "
         ".jsonl table, "
@@ -74,9 +68,7 @@ def _alike_labels(dataset: Dataset) -> list[str]:
     for label in dataset.classes:
         alike.setdefault(" ".join(unicodedata.normalize("NFKC", label).casefold().split()), []).append(label)
     counts = dataset.counts()
-    lists = [
-        " and ".join(f"{name!r} ({counts[name]})" for name in names) for names in alike.values() if names[1:]
-    ]
+    lists = [" and ".join(f"{name!r} ({counts[name]})" for name in names) for names in alike.values() if names[1:]]
     if not lists:
         return []
     return [

@@ -97,9 +97,7 @@ def _scan_chunk(
     fresh = dict(zip(missing, pool.map(describe, missing), strict=True))
     vectors = {row: value for row, value in fresh.items() if isinstance(value, np.ndarray)}
     if store and vectors:
-        store.put_many(
-            space, {loaded[row][0]: vector.astype("<f4").tobytes() for row, vector in vectors.items()}
-        )
+        store.put_many(space, {loaded[row][0]: vector.astype("<f4").tobytes() for row, vector in vectors.items()})
     prints = [
         np.frombuffer(known[key], "<f4") if key in known else vectors.get(row)
         for row, key in zip(rows, keys, strict=True)
@@ -144,9 +142,7 @@ def joined(labels: np.ndarray, links: np.ndarray) -> np.ndarray:
         return np.zeros(0, np.int64)
     _, first, position = np.unique(labels, return_index=True, return_inverse=True)
     ends = np.append(np.stack([np.arange(len(labels)), first[position]], axis=1), links, axis=0)
-    graph = coo_array(
-        (np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(len(labels), len(labels))
-    )
+    graph = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(len(labels), len(labels)))
     component = connected_components(graph, directed=False)[1]
     _, start, place = np.unique(component, return_index=True, return_inverse=True)
     return start[place].astype(np.int64)
@@ -164,9 +160,7 @@ def drop_unreadable(dataset: Dataset, scan: Scan, on_bad: Literal["error", "skip
     listed = _listed([f"{dataset.names[i]} ({reason})" for i, reason in scan.unreadable.items()], 5)
     count = f"{len(names)} of {len(dataset)} samples cannot be read"
     if on_bad != "skip":
-        raise UnreadableError(
-            f"{count}: {listed}. Repair them, or use --on-bad skip to leave them out", names
-        )
+        raise UnreadableError(f"{count}: {listed}. Repair them, or use --on-bad skip to leave them out", names)
     if len(names) == len(dataset):
         raise UnreadableError(f"{count}, so none is left: {listed}", names)
     kept = (i for i in range(len(dataset)) if i not in scan.unreadable)

@@ -57,9 +57,7 @@ def split(
         ConfigError: ``shots``, ``test`` or ``valid`` is out of range.
     """
     if not (0 <= test < 1 and 0 <= valid < 1 and test + valid < 1):
-        raise ConfigError(
-            f"test={test} and valid={valid}: expected shares of at least 0 that add up to less than 1"
-        )
+        raise ConfigError(f"test={test} and valid={valid}: expected shares of at least 0 that add up to less than 1")
     if shots is not None and shots < 1:
         raise ConfigError(f"shots={shots}: expected at least 1 training sample of each class")
     codes = _codes(dataset)
@@ -195,9 +193,7 @@ def _respect(
     """The declared sides, less the copies that leak, with missing sides cut out of training."""
     sides = np.array([SIDES.index(name) for name in dataset.declared or ()])
     if not (sides == TRAIN).any():
-        raise DataError(
-            f"The data {dataset.origin} declares {_declared(sides)} and no training samples; add train/"
-        )
+        raise DataError(f"The data {dataset.origin} declares {_declared(sides)} and no training samples; add train/")
     notes = []
     straddling = _straddling(groups, sides)
     if straddling:
@@ -243,9 +239,7 @@ def _straddling(groups: np.ndarray, sides: np.ndarray) -> int:
     return int((np.unique(pairs[:, 0], return_counts=True)[1] > 1).sum())
 
 
-def _one_sided(
-    dataset: Dataset, codes: np.ndarray, sides: np.ndarray, test: float, valid: float
-) -> list[str]:
+def _one_sided(dataset: Dataset, codes: np.ndarray, sides: np.ndarray, test: float, valid: float) -> list[str]:
     """A note for each side on which classes are missing because their samples cannot be parted."""
     labels, notes = np.array(dataset.classes, dtype=object), []
     for side, share in ((TEST, test), (VALID, valid)):
@@ -274,9 +268,7 @@ def _check_classes(dataset: Dataset, sides: np.ndarray) -> None:
         raise DataError(f"Training has one class only, {_names(sorted(trained))}; expected at least two")
 
 
-def _limit(
-    dataset: Dataset, codes: np.ndarray, sides: np.ndarray, shots: int, rng: np.random.Generator
-) -> list[str]:
+def _limit(dataset: Dataset, codes: np.ndarray, sides: np.ndarray, shots: int, rng: np.random.Generator) -> list[str]:
     """Leave out training and validation samples beyond ``shots`` a class; changes ``sides``."""
     order = rng.permutation(len(codes))
     for side in (TRAIN, VALID):
@@ -286,8 +278,6 @@ def _limit(
             if taken[codes[i]] > shots:
                 sides[i] = OUT
     counts = np.bincount(codes[sides == TRAIN], minlength=codes.max() + 1)
-    short = [
-        f"{label!r} ({count})" for label, count in zip(dataset.classes, counts, strict=True) if count < shots
-    ]
+    short = [f"{label!r} ({count})" for label, count in zip(dataset.classes, counts, strict=True) if count < shots]
     notes = [f"training was limited to {shots} samples a class, validation to at most as many"]
     return notes + ([f"fewer than {shots} training samples, all taken: {', '.join(short)}"] if short else [])

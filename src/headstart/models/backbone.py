@@ -110,7 +110,7 @@ def fingerprint(backbone: Backbone) -> str:
 def preprocessing(card: ModelCard) -> dict[str, Any]:
     """The entries of a card that decide what the network sees."""
     names = ("architecture", "arguments", "input_size", "mean", "std", "value_range", "channel_order",
-             "interpolation", "crop_fraction")  # fmt: skip
+             "interpolation", "crop_fraction", "crop_mode")  # fmt: skip
     return {name: getattr(card, name) for name in names}
 
 

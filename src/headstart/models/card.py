@@ -26,6 +26,7 @@ class ModelCard:
         channel_order: the order the checkpoint expects.
         interpolation: of the resize; "bilinear", "bicubic", "nearest" or "lanczos".
         crop_fraction: the share of the resized shorter side that the centre crop keeps.
+        crop_mode: "center" keeps the aspect ratio and crops, "squash" resizes all of the picture.
         feature_dim: width of the pooled feature vector.
     """
 
@@ -41,6 +42,7 @@ class ModelCard:
     channel_order: Literal["RGB", "BGR"] = "RGB"
     interpolation: str = "bilinear"
     crop_fraction: float = 1.0
+    crop_mode: Literal["center", "squash"] = "center"
     feature_dim: int | None = None
     license: str = "unknown"
     origin: str = ""

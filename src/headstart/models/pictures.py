@@ -78,7 +78,9 @@ class PictureBackbone(Backbone):
         _, height, width = self._size
         rows, columns = value.shape[:2]
         box = (0.0, 0.0, float(columns), float(rows))
-        if not whole:  # the region of the source that survives "resize the shorter side, crop the centre"
+        if (
+            not whole and self.card.crop_mode == "center"
+        ):  # the region of the source that survives "resize the shorter side, crop the centre"
             scale = self.card.crop_fraction * min(rows / height, columns / width)
             crop_rows, crop_columns = min(rows, height * scale), min(columns, width * scale)
             top, left = (rows - crop_rows) / 2, (columns - crop_columns) / 2
@@ -103,7 +105,8 @@ class PictureBackbone(Backbone):
 
     def fast(self) -> PictureBackbone:
         """bfloat16 where the processor computes in it, made to agree with float32; elsewhere the backbone itself."""
-        if not bfloat16_is_native(next(self.network.parameters()).device):
+        device = next(self.network.parameters()).device
+        if device.type != "cpu" or not bfloat16_is_native(device):  # what fastpath builds runs on processors only
             return self
         twin = copy.copy(self)
         twin._modules = dict(self._modules)

@@ -56,9 +56,7 @@ def forest(comparisons: Any) -> dict[str, Any] | None:
                 "width": round(right - left, 2),
             }
         )
-    ticks = [
-        {"at": axis.at(value), "text": f"{value:+g}".replace("-", "\N{MINUS SIGN}")} for value in axis.ticks
-    ]
+    ticks = [{"at": axis.at(value), "text": f"{value:+g}".replace("-", "\N{MINUS SIGN}")} for value in axis.ticks]
     ticks[_index_of_zero(axis)]["text"] = "0"
     return {"rows": rows, "ticks": ticks, "zero": axis.at(0)}
 
@@ -88,9 +86,7 @@ def _bar(
     share = number(accuracy)
     if share is None:
         return {}
-    whisker = (
-        {"left": round(100 * pair[0], 2), "width": round(100 * (pair[1] - pair[0]), 2)} if pair else None
-    )
+    whisker = {"left": round(100 * pair[0], 2), "width": round(100 * (pair[1] - pair[0]), 2)} if pair else None
     return {"name": name, "kind": kind, "note": note, "width": round(100 * share, 2), "text": percent(share),
             "interval": bracket(pair), "whisker": whisker}  # fmt: skip
 
@@ -176,9 +172,7 @@ def confusion(matrix: Any, classes: list[str], readable: int) -> dict[str, Any] 
     if not matrix:
         return None
     size = len(classes)
-    square = isinstance(matrix, list) and all(
-        isinstance(row, list) and len(row) == len(matrix) for row in matrix
-    )
+    square = isinstance(matrix, list) and all(isinstance(row, list) and len(row) == len(matrix) for row in matrix)
     if not square or len(matrix) != size or any(number(n) is None for row in matrix for n in row):
         return {"problem": f"The confusion matrix is not shown: it does not fit the {size} classes."}
     totals = [sum(row) for row in matrix]

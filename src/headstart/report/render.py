@@ -34,9 +34,7 @@ def write(folder: Path) -> Path:
         draft.replace(path)
     except OSError as problem:
         draft.unlink(missing_ok=True)
-        raise RunError(
-            f"The report cannot be written to {path}: {problem}. Is the folder writable?"
-        ) from problem
+        raise RunError(f"The report cannot be written to {path}: {problem}. Is the folder writable?") from problem
     return path
 
 
@@ -85,9 +83,7 @@ def _view(folder: Path) -> dict[str, Any]:
         "mistakes": mistakes[:NUM_MISTAKES],
         "num_mistakes": len(mistakes),
         "counts": counts,
-        "count_rows": [
-            (name, [counts[split].get(name, 0) for split in counts]) for name in _names(counts, classes)
-        ],
+        "count_rows": [(name, [counts[split].get(name, 0) for split in counts]) for name in _names(counts, classes)],
         "card": _flat(_table(result, "card")),
         "command": f"headstart rerun {shlex.quote(str(result.get('run') or folder.name))}",
         "toml": toml or "\n".join(f"{name} = {value}" for name, value in _flat(_table(result, "config"))),
@@ -102,13 +98,9 @@ def _result(folder: Path) -> dict[str, Any]:
     path = folder / "result.json"
     result = _json(path)
     if result is None:
-        raise RunError(
-            f"{path} does not exist, so there is nothing to report. Expected the folder of a finished run."
-        )
+        raise RunError(f"{path} does not exist, so there is nothing to report. Expected the folder of a finished run.")
     if not isinstance(result, dict):
-        raise RunError(
-            f"{path} is damaged: expected a JSON object, got {type(result).__name__}. Run it again."
-        )
+        raise RunError(f"{path} is damaged: expected a JSON object, got {type(result).__name__}. Run it again.")
     return result
 
 
@@ -130,23 +122,17 @@ def _parsed(text: str, where: Path | str) -> Any:
     try:
         return json.loads(text)
     except ValueError as problem:
-        raise RunError(
-            f"{where} is damaged: {problem}. Expected JSON; restore the file or run it again."
-        ) from None
+        raise RunError(f"{where} is damaged: {problem}. Expected JSON; restore the file or run it again.") from None
 
 
 def _history(path: Path) -> list[dict[str, Any]]:
     lines = (_text(path) or "").splitlines()
-    return _rows(
-        path, [_parsed(line, f"{path}, line {i}") for i, line in enumerate(lines, 1) if line.strip()]
-    )
+    return _rows(path, [_parsed(line, f"{path}, line {i}") for i, line in enumerate(lines, 1) if line.strip()])
 
 
 def _rows(path: Path, value: Any) -> list[dict[str, Any]]:
     if not isinstance(value or [], list) or not all(isinstance(row, dict) for row in value or []):
-        raise RunError(
-            f"{path} is damaged: expected only JSON objects in it. Restore the file or run it again."
-        )
+        raise RunError(f"{path} is damaged: expected only JSON objects in it. Restore the file or run it again.")
     return value or []
 
 

@@ -141,9 +141,7 @@ def _sentence(answer: str, verdict: dict[str, Any], samples: str) -> str:
     baseline = chosen.get("title") or chosen.get("baseline") or "the baseline"
     if gain is None:
         return ""
-    sure = (
-        f" ({percent(verdict.get('confidence'), 0)} confidence)" if number(verdict.get("confidence")) else ""
-    )
+    sure = f" ({percent(verdict.get('confidence'), 0)} confidence)" if number(verdict.get("confidence")) else ""
     between = f"{_between(*pair)}{sure}" if pair else ""
     if answer == "no clear gain":
         chance = f": the true difference may be anything {between}" if pair else ""

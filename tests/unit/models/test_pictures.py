@@ -5,12 +5,12 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from tiny import backbone, dataset, unsettle
 
 from headstart import models
 from headstart.models.card import ModelCard
 from headstart.models.fastpath import diffused
 from headstart.models.pictures import PictureBackbone, bfloat16_is_native
+from tiny import backbone, dataset, unsettle
 
 native = pytest.mark.skipif(not bfloat16_is_native(torch.device("cpu")), reason="no bfloat16 on this processor")
 

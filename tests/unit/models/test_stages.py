@@ -4,10 +4,10 @@ import copy
 
 import pytest
 import torch
-from tiny import backbone
 
 from headstart import models
 from headstart.models.backbone import Backbone
+from tiny import backbone
 
 NAMES = [
     "timm:resnet18",

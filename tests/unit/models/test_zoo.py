@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import CARD, backbone, frozen_bytes, loaded, saved
 
 from headstart import models
 from headstart.errors import ConfigError, MissingStatistics, ModelError, UnknownModel, UnsafeFile
 from headstart.models.backbone import fingerprint
 from headstart.models.card import write_card
 from headstart.models.zoo import assemble
+from headstart.models.zoo.embedded import GRID
 from headstart.models.zoo.timm import card_of as timm_card
+from tiny import CARD, backbone, frozen_bytes, loaded, saved
 
 STATED = "input_size=3,32,32&mean=0.5,0.4,0.3&std=0.25,0.3,0.2"
 
@@ -28,7 +29,7 @@ STATED = "input_size=3,32,32&mean=0.5,0.4,0.3&std=0.25,0.3,0.2"
         ("torchvision:resnet18", 512),
         ("torchvision:squeezenet1_1", 512),
         ("torchvision:inception_v3", 2048),
-        ("embedded:image", 384 + 4 * 128),
+        ("embedded:image", 384 + GRID**2 * 128),
     ],
 )
 def test_every_zoo_builds_without_weights(reference: str, dim: int) -> None:
@@ -69,7 +70,7 @@ def test_no_network_is_one_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path
     torch.hub.set_dir(str(tmp_path))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     for reference in ("timm:test_resnet.r160_in1k", "torchvision:mobilenet_v3_small"):
-        with pytest.raises(ModelError, match="could not be fetched.*embedded:image"):
+        with pytest.raises(ModelError, match=r"could not be fetched.*embedded:image"):
             models.load(reference)
 
 

@@ -161,12 +161,12 @@ def test_constant_features_have_no_say(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_temperature_improves_held_out_log_loss(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors, labels = table(n=600, dim=30, spread=0.5)
+    vectors, labels = table(n=600, dim=30, spread=0.3)
     warm = solvers.fit(name, vectors[:200], labels[:200], 3)
     monkeypatch.setattr(solvers, "temperature", lambda logits, labels: 1.0)
     plain = solvers.fit(name, vectors[:200], labels[:200], 3)
     losses = [log_loss(logits(found.head, vectors[200:]), labels[200:]) for found in (warm, plain)]
-    assert losses[0] < losses[1] + 0.01
+    assert losses[0] < losses[1] - 0.02  # nats
     assert np.array_equal(logits(warm.head, vectors).argmax(1), logits(plain.head, vectors).argmax(1))
 
 

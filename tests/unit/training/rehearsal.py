@@ -64,7 +64,10 @@ def rehearse(
         loss = float(functional.cross_entropy(logits, y))
         return {"accuracy": accuracy, "score": accuracy - 0.001 * loss if score is None else score}
 
-    objective = Objective(module, batches, STEPS, losses, validate, lambda: None if module.train() else None)
+    def set_mode() -> None:
+        module.train()
+
+    objective = Objective(module, batches, STEPS, losses, validate, set_mode)
     decayed = [{"params": list(module.parameters())[:2], "lr": rate}, {"params": list(module.parameters())[2:], "lr": rate / 2}]
     state = minimise(objective, decayed, recipe or Recipe(8, average=0.5), run)
     return module, state, run

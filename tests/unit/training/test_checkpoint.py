@@ -32,7 +32,7 @@ def test_a_full_disk_leaves_what_was_there(where: str, tmp_path: Path, monkeypat
     else:
         opened = Path.open
         monkeypatch.setattr(Path, "open", lambda self, *given: _Narrow(opened(self, *given)))
-    with pytest.raises(RunError, match="No space left.*untouched"):
+    with pytest.raises(RunError, match=r"No space left.*untouched"):
         write_atomically(path, b"new content")
     monkeypatch.undo()
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]

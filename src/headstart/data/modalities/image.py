@@ -65,9 +65,7 @@ class Image(Modality):
         except MemoryError:
             raise
         except Exception as problem:  # on broken files Pillow raises nearly everything, struct.error included
-            raise UnreadableError(
-                f"{name} cannot be read as a picture: {_reason(problem)}", [name]
-            ) from problem
+            raise UnreadableError(f"{name} cannot be read as a picture: {_reason(problem)}", [name]) from problem
 
     def augment(self, value: np.ndarray, rng: np.random.Generator, recipe: tuple[str, ...]) -> np.ndarray:
         """A random version of ``value``, uint8 of shape (height, width, 3); crop and flip are views of it.
@@ -108,9 +106,7 @@ class Image(Modality):
 
         value = self.decode(item, 4 * FINGERPRINT_SIDE, name)
         side = (FINGERPRINT_SIDE, FINGERPRINT_SIDE)
-        small = np.asarray(
-            PIL.Image.fromarray(value).resize(side, PIL.Image.Resampling.BOX), dtype=np.float32
-        )
+        small = np.asarray(PIL.Image.fromarray(value).resize(side, PIL.Image.Resampling.BOX), dtype=np.float32)
         detail = (small - gaussian_filter(small, (1, 1, 0), mode="nearest")).ravel()
         length = float(np.linalg.norm(detail))
         if length < BLANK * np.sqrt(detail.size):
@@ -126,9 +122,7 @@ def _decode_encoded(raw: bytes, min_side: int | None) -> np.ndarray:
         raise ValueError("it is empty (0 bytes)")
     with _open(raw) as picture:
         if picture.width * picture.height > MAX_PIXELS:
-            size = (
-                f"{picture.width} x {picture.height} = {picture.width * picture.height // 10**6} megapixels"
-            )
+            size = f"{picture.width} x {picture.height} = {picture.width * picture.height // 10**6} megapixels"
             raise ValueError(f"it has {size}, and the limit is {MAX_PIXELS // 10**6}; scale it down first")
         if min_side is not None:
             # Only JPEG does something here. Turning a picture keeps its shorter side, so EXIF is no matter.
@@ -158,9 +152,7 @@ def _to_rgb(picture: Picture) -> np.ndarray:
 
     if picture.mode == "F":
         return _from_array(np.asarray(picture), "32-bit float picture")
-    if picture.mode.startswith(
-        "I"
-    ):  # I;16 in its byte orders, or I: 32-bit, where older files keep 16-bit grey
+    if picture.mode.startswith("I"):  # I;16 in its byte orders, or I: 32-bit, where older files keep 16-bit grey
         grey = np.asarray(picture).astype(np.int64)
         if picture.mode != "I" or grey.max() > 255:
             grey = grey // 257
@@ -211,9 +203,7 @@ def _recolour(value: np.ndarray, brightness: float, contrast: float, saturation:
     """All three are affine in the colour, so they are one 3 x 3 matrix and one offset."""
     pixels = value.astype(np.float32)
     middle = float(pixels.mean(axis=(0, 1)) @ LUMA) * brightness  # contrast turns about the mean grey
-    mix = (
-        saturation * np.eye(3, dtype=np.float32) + (1 - saturation) * LUMA[:, None]
-    )  # greys stay where they are
+    mix = saturation * np.eye(3, dtype=np.float32) + (1 - saturation) * LUMA[:, None]  # greys stay where they are
     changed = pixels @ (mix * np.float32(brightness * contrast)) + np.float32((1 - contrast) * middle)
     return np.rint(changed).clip(0, 255).astype(np.uint8)
 

@@ -15,9 +15,7 @@ from headstart.errors import DataError
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
 
 
-def table(
-    columns: Mapping[str, Sequence[Any]], folder: Path | None, options: ReadOptions, origin: str
-) -> Dataset:
+def table(columns: Mapping[str, Sequence[Any]], folder: Path | None, options: ReadOptions, origin: str) -> Dataset:
     """Build a Dataset from columns of equal length n.
 
     Args:
@@ -80,9 +78,7 @@ def _path_column(columns: Mapping[str, Any], given: str | None, origin: str) -> 
     )
 
 
-def _pictures(
-    values: Sequence[Any], name: str, folder: Path | None, origin: str
-) -> tuple[list[Item], list[str]]:
+def _pictures(values: Sequence[Any], name: str, folder: Path | None, origin: str) -> tuple[list[Item], list[str]]:
     items: list[Item] = []
     names = []
     wrong, outside = [], []
@@ -101,9 +97,7 @@ def _pictures(
         else:
             wrong.append(row)
     if wrong:
-        raise DataError(
-            f"The column {name!r} of {origin} holds no path and no picture in the rows {first_few(wrong)}"
-        )
+        raise DataError(f"The column {name!r} of {origin} holds no path and no picture in the rows {first_few(wrong)}")
     if outside:
         raise DataError(
             f"{len(outside)} paths in {origin} lead outside its folder {str(folder)!r}: "
@@ -143,8 +137,7 @@ def _is_missing(value: Any) -> bool:
 def _text(value: Any, name: str, origin: str) -> str:
     if isinstance(value, (list, tuple, dict, bytes)):
         raise DataError(
-            f"The column {name!r} of {origin} holds values of type {type(value).__name__}; expected one "
-            "name or number"
+            f"The column {name!r} of {origin} holds values of type {type(value).__name__}; expected one name or number"
         )
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # a column of integers with a gap comes as floats
@@ -158,7 +151,5 @@ def _declared(columns: Mapping[str, Sequence[Any]]) -> tuple[list[str] | None, l
     known = [split_name(value) for value in values]
     if None in known:
         odd = sorted({str(value) for value, name in zip(values, known, strict=True) if name is None})
-        return None, [
-            f"the column 'split' was ignored: it holds {first_few(odd)}, expected train, val and test"
-        ]
+        return None, [f"the column 'split' was ignored: it holds {first_few(odd)}, expected train, val and test"]
     return [name for name in known if name], []

@@ -42,13 +42,10 @@ def _check(pictures: np.ndarray) -> None:
     shape = pictures.shape
     if not (pictures.ndim == 3 or (pictures.ndim == 4 and shape[3] in (1, 3, 4))):
         turn = (
-            "; channels stand last: numpy.moveaxis(pictures, 1, -1)"
-            if len(shape) == 4 and shape[1] in (1, 3)
-            else ""
+            "; channels stand last: numpy.moveaxis(pictures, 1, -1)" if len(shape) == 4 and shape[1] in (1, 3) else ""
         )
         raise DataError(
-            f"The pictures have the shape {shape}; expected (n, height, width) or (n, height, width, 1, 3 "
-            f"or 4){turn}"
+            f"The pictures have the shape {shape}; expected (n, height, width) or (n, height, width, 1, 3 or 4){turn}"
         )
     if 0 in shape:
         raise DataError(f"The pictures have the shape {shape}, so there are none")
@@ -68,18 +65,8 @@ def _check(pictures: np.ndarray) -> None:
 def _labels(labels: Any, num_pictures: int) -> list[str]:
     values = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
     if len(values) != num_pictures:
-        raise DataError(
-            f"There are {num_pictures} pictures and {len(values)} labels; expected as many of both"
-        )
-    odd = [
-        i
-        for i, value in enumerate(values)
-        if value is None or value != value or isinstance(value, (list, tuple))
-    ]
+        raise DataError(f"There are {num_pictures} pictures and {len(values)} labels; expected as many of both")
+    odd = [i for i, value in enumerate(values) if value is None or value != value or isinstance(value, (list, tuple))]
     if odd:
-        raise DataError(
-            f"The labels at {first_few(odd)} are missing or no single values; expected one class a picture"
-        )
-    return [
-        str(int(value)) if isinstance(value, float) and value.is_integer() else str(value) for value in values
-    ]
+        raise DataError(f"The labels at {first_few(odd)} are missing or no single values; expected one class a picture")
+    return [str(int(value)) if isinstance(value, float) and value.is_integer() else str(value) for value in values]

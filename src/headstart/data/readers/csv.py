@@ -25,9 +25,7 @@ def read(source: Path, options: ReadOptions) -> Dataset:
     try:
         text = source.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as problem:
-        raise DataError(
-            f"The table {source} is not UTF-8 text ({problem}); save it as CSV UTF-8"
-        ) from problem
+        raise DataError(f"The table {source} is not UTF-8 text ({problem}); save it as CSV UTF-8") from problem
     first = text.split("\n", 1)[0]
     separator = max(",;\t", key=first.count)
     try:

@@ -28,8 +28,7 @@ def read(source: Any, options: ReadOptions) -> Dataset:
         return table(_columns(source, options), None, options, "hub dataset")
     if not isinstance(source, datasets.DatasetDict):
         raise DataError(
-            f"Cannot read a {type(source).__name__}; expected a Dataset or DatasetDict: load it with "
-            "streaming=False"
+            f"Cannot read a {type(source).__name__}; expected a Dataset or DatasetDict: load it with streaming=False"
         )
     odd = [key for key in source if split_name(key) is None]
     if odd or not source:

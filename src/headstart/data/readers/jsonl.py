@@ -34,9 +34,7 @@ def read(source: Path, options: ReadOptions) -> Dataset:
         except json.JSONDecodeError as problem:
             raise DataError(f"Line {number} of {source} is no JSON: {problem}") from problem
         if not isinstance(row, dict):
-            raise DataError(
-                f"Line {number} of {source} holds {type(row).__name__}; expected an object {{...}}"
-            )
+            raise DataError(f"Line {number} of {source} holds {type(row).__name__}; expected an object {{...}}")
         rows.append(row)
     keys = dict.fromkeys(key for row in rows for key in row)
     return table({key: [row.get(key) for row in rows] for key in keys}, source.parent, options, str(source))

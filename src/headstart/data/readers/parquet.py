@@ -46,9 +46,7 @@ def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
         return {}
     kinds = {name: kind for name, kind in features.items() if isinstance(kind, dict)}
     return {
-        name: kind["names"]
-        for name, kind in kinds.items()
-        if kind.get("_type") == "ClassLabel" and "names" in kind
+        name: kind["names"] for name, kind in kinds.items() if kind.get("_type") == "ClassLabel" and "names" in kind
     }
 
 

@@ -16,6 +16,8 @@ from headstart.models.card import ModelCard, read_card
 from headstart.models.pictures import PictureBackbone
 from headstart.models.zoo import Zoo, assemble
 
+GRID = 4  # cells a side; chosen on the validation part of one data set among 0, 2, 3 and 4
+
 
 class Embedded(Zoo):
     """``embedded:image``; the architecture behind it is ``embedded/small_resnet``."""
@@ -61,13 +63,13 @@ def small_resnet(layers: tuple[int, ...] = (1, 2, 2, 1), channels: tuple[int, ..
 
 
 def pool(network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """(n, 384 + 4 * 128): the mean of the last stage, and the third stage on a 2 x 2 grid.
+    """(n, 384 + 16 * 128): the mean of the last stage, and the third stage on a 4 x 4 grid.
 
-    The grid keeps where things are, which the mean of a small network's last maps has lost: it added 11 points
-    to a linear probe on clothing photos.
+    The grid keeps where things are, which the mean of a small network's last maps has lost. A linear probe on
+    clothing photos reaches 0.60 on validation with the mean alone, 0.71 with a 2 x 2 grid, 0.77 with this one.
     """
     early = network.layer2(network.layer1(network.act1(network.bn1(network.conv1(x)))))  # type: ignore[operator]
     middle = network.layer3(early)  # type: ignore[operator]
     maps = network.layer4(middle)  # type: ignore[operator]
-    grid = functional.adaptive_avg_pool2d(middle.float(), 2).flatten(1)
+    grid = functional.adaptive_avg_pool2d(middle.float(), GRID).flatten(1)
     return torch.cat([maps.float().mean((2, 3)), grid], 1), maps

@@ -61,6 +61,11 @@ def card_of(name: str, facts: dict) -> ModelCard:
     """The card that timm's own configuration of a checkpoint amounts to."""
     if not facts.get("mean") or not facts.get("std"):
         raise MissingStatistics(f"timm states no mean and std for {name!r}; use a folder with a card.json that does.")
+    crop_mode = facts.get("crop_mode") or "center"
+    if crop_mode not in ("center", "squash"):
+        raise ModelError(
+            f"timm:{name} was evaluated with the crop mode {crop_mode!r}, which is not supported; choose another."
+        )
     return ModelCard(
         architecture=f"timm/{name}",
         modality="image",
@@ -70,6 +75,7 @@ def card_of(name: str, facts: dict) -> ModelCard:
         std=tuple(facts["std"]),
         interpolation=facts.get("interpolation") or "bicubic",
         crop_fraction=float(facts.get("crop_pct") or 1.0),
+        crop_mode=crop_mode,  # type: ignore[arg-type]
         license=facts.get("license") or "unknown",
         origin=facts.get("hf_hub_id") or "",
     )
