@@ -16,7 +16,10 @@ from headstart.approaches import Approach
 from headstart.models.card import ModelCard
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 VERBS = get_command(cli.app).commands  # type: ignore[attr-defined]
 OPTIONS = {
@@ -38,7 +41,9 @@ def code_of(page: Path) -> list[tuple[str, str]]:
 
 def commands(text: str) -> list[list[str]]:
     """The words behind ``headstart`` wherever a line or an inline code runs it."""
-    lines = re.findall(r"^(?:\$ |.*/bin/)(headstart .*)$", text, re.MULTILINE) + re.findall(r"`(headstart [^`]+)`", text)
+    lines = re.findall(r"^(?:\$ |.*/bin/)(headstart .*)$", text, re.MULTILINE) + re.findall(
+        r"`(headstart [^`]+)`", text
+    )
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 

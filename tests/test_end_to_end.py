@@ -67,7 +67,15 @@ def test_fit_predict_evaluate_report_rerun(photos: Path, tmp_path: Path, environ
     assert result["verdict"]["answer"] in ("helped", "no clear gain", "hurt")
     assert {c["baseline"] for c in result["verdict"]["comparisons"]} == {"scratch", "pixels"}
     written = {p.name for p in run.iterdir()}
-    assert written == {"run.toml", "result.json", "history.jsonl", "predictions.parquet", "mistakes.json", "model", "report.html"}
+    assert written == {
+        "run.toml",
+        "result.json",
+        "history.jsonl",
+        "predictions.parquet",
+        "mistakes.json",
+        "model",
+        "report.html",
+    }
     html = (run / "report.html").read_text()
     assert "<script" not in html and "&lt;script&gt;" in html
 
@@ -152,8 +160,16 @@ BAD = {
     "one picture in a class": (lambda p: make_photos(make_photos(p, COLOURS), {"lone": (90, 9, 9)}, 1), [], "lone"),
     "an unknown model": (lambda p: make_photos(p, COLOURS), ["--model", "timm:resnet81"], "timm:resnet18"),
     "an unknown approach": (lambda p: make_photos(p, COLOURS), ["--approach", "finetun"], "finetune"),
-    "an unknown setting": (lambda p: make_photos(p, COLOURS), ["--approach", "probe", "--set", "epochs=3"], "$.approach.epochs"),
-    "a bad number": (lambda p: make_photos(p, COLOURS), ["--approach", "finetune", "--set", "epochs=many"], "$.approach.epochs"),
+    "an unknown setting": (
+        lambda p: make_photos(p, COLOURS),
+        ["--approach", "probe", "--set", "epochs=3"],
+        "$.approach.epochs",
+    ),
+    "a bad number": (
+        lambda p: make_photos(p, COLOURS),
+        ["--approach", "finetune", "--set", "epochs=many"],
+        "$.approach.epochs",
+    ),
     "a bad budget": (lambda p: make_photos(p, COLOURS), ["--budget", "soon"], "90s"),
     "no shots at all": (lambda p: make_photos(p, COLOURS), ["--shots", "0"], "$.shots"),
 }

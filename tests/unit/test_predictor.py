@@ -127,7 +127,9 @@ def test_pickles_are_refused(name: str, predictor: Predictor, tmp_path: Path) ->
         load_predictor(folder)
 
 
-def test_a_full_disk_leaves_the_old_model(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_old_model(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = predictor.save(tmp_path / "model")
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
 

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -21,7 +22,9 @@ from headstart.store import Store
 
 BATCH = 32  # samples; larger batches leave the processor's cache and are slower
 CHECKED = 8  # samples of the first batch that are compared with the plain computation
-AGREEMENT = 0.999  # least cosine between the fast and the plain features
+AGREEMENT = 0.999  # least mean cosine between the fast and the plain features
+MARGIN = 2.0  # a picture decoded at a reduced scale keeps this many times the pixels a side that are needed
+PATHS = ("scaled", "whole", "plain")  # the fast network on pictures decoded at a reduced scale, or whole; float32
 
 
 def extract(backbone: Backbone, dataset: Dataset, store: Store | None = None, *, fast: bool = True) -> FeatureTable:
@@ -36,13 +39,14 @@ def extract(backbone: Backbone, dataset: Dataset, store: Store | None = None, *,
     """
     begun = time.perf_counter()
     modality: Modality = plugins.variant("data.modalities", dataset.modality, Modality)()
-    worker = _Extraction(backbone.eval(), modality, fast)
+    worker = _Extraction(backbone.eval(), modality, PATHS if fast else PATHS[-1:])
     with ThreadPoolExecutor(_workers()) as pool, torch.inference_mode():
         keys = list(pool.map(lambda item: content_key(content(item)), dataset.items))
-        spaces = [f"features-{fingerprint(backbone)}-{path}" for path in ("fast", "plain")]
-        kept = _Kept(store, spaces[not fast], keys)
-        if fast and kept.todo and not worker.agrees([dataset.items[i] for i in kept.todo[:CHECKED]]):
-            kept = _Kept(store, spaces[1], keys)
+        identity = fingerprint(backbone)
+        kept = _Kept(store, f"features-{identity}-{worker.path}", keys)
+        while kept.todo and not worker.agrees(pool, [dataset.items[i] for i in kept.todo[:CHECKED]]):
+            worker.give_up()
+            kept = _Kept(store, f"features-{identity}-{worker.path}", keys)
         chunks = [kept.todo[i : i + BATCH] for i in range(0, len(kept.todo), BATCH)]
         batches = worker.run(pool, dataset, chunks)
         for chunk, values in zip(chunks, track(batches, "features", len(chunks)), strict=False):
@@ -52,7 +56,8 @@ def extract(backbone: Backbone, dataset: Dataset, store: Store | None = None, *,
     for i, key in enumerate(keys):
         vectors[i] = np.frombuffer(kept.known[key], np.float32)
     seconds = time.perf_counter() - begun
-    return FeatureTable(vectors, dataset.labels, dataset.names, len(kept.todo), worker.precision, seconds)
+    precision = worker.precision if kept.todo else "cached"
+    return FeatureTable(vectors, dataset.labels, dataset.names, len(kept.todo), precision, seconds)
 
 
 class _Kept:
@@ -83,15 +88,29 @@ class _Kept:
 class _Extraction:
     """One pass over a data set: which path it takes, and the prefetching of decoded samples."""
 
-    def __init__(self, backbone: Backbone, modality: Modality, fast: bool) -> None:
+    def __init__(self, backbone: Backbone, modality: Modality, paths: tuple[str, ...]) -> None:
         self.plain = backbone
         self.modality = modality
-        self.quick: Backbone | None = backbone.fast() if fast else None
+        self.paths = paths
+
+    @property
+    def path(self) -> str:
+        return self.paths[0]
+
+    @cached_property
+    def quick(self) -> Backbone:
+        return self.plain.fast()
+
+    @property
+    def used(self) -> Backbone:
+        return self.plain if self.path == "plain" else self.quick
 
     @property
     def precision(self) -> str:
-        used = self.quick or self.plain
-        return str(used.precision).removeprefix("torch.")
+        return str(self.used.precision).removeprefix("torch.")
+
+    def give_up(self) -> None:
+        self.paths = self.paths[1:]
 
     def run(self, pool: ThreadPoolExecutor, dataset: Dataset, chunks: list[list[int]]) -> Iterator[np.ndarray]:
         """(len(chunk), dim) features of each chunk of sample numbers, decoded two chunks ahead."""
@@ -101,28 +120,33 @@ class _Extraction:
                 ahead.append([pool.submit(self._shaped, dataset.items[i]) for i in chunks[number]])
             if number >= 2 and ahead:
                 shaped = [future.result() for future in ahead.popleft()]
-                yield self._features(self.quick or self.plain, shaped)
+                yield self._features(self.used, shaped)
 
     def _shaped(self, item: Item) -> np.ndarray:
-        side = self.plain.decode_side() if self.quick is not None else None
-        return self.plain.shape(self.modality.decode(item, side))
+        side = self.plain.decode_side() if self.path == "scaled" else None
+        return self.plain.shape(self.modality.decode(item, side and round(side * MARGIN)))
 
     @staticmethod
     def _features(backbone: Backbone, shaped: list[np.ndarray]) -> np.ndarray:
         return backbone(backbone.batch(shaped)).vector.float().cpu().numpy()
 
-    def agrees(self, items: list[Item]) -> bool:
-        """Whether the fast path gives the plain features on these samples; where not, it is given up, and said."""
-        assert self.quick is not None
-        quick = self._features(self.quick, [self._shaped(item) for item in items])
-        plain = self._features(self.plain, [self.plain.shape(self.modality.decode(item)) for item in items])
+    def agrees(self, pool: ThreadPoolExecutor, items: list[Item]) -> bool:
+        """Whether this path gives the plain features on these samples; says so where it does not."""
+        if self.path == "plain":
+            return True
+        quick = self._features(self.used, list(pool.map(self._shaped, items)))
+        plain = self._features(
+            self.plain, list(pool.map(lambda item: self.plain.shape(self.modality.decode(item)), items))
+        )
         lengths = np.linalg.norm(quick, axis=1) * np.linalg.norm(plain, axis=1)
-        agreement = float(((quick * plain).sum(1) / np.maximum(lengths, 1e-12)).min())
+        agreement = float(((quick * plain).sum(1) / np.maximum(lengths, 1e-12)).mean())
         if agreement >= AGREEMENT:
             return True
-        say(f"The fast computation of features differs from the plain one (cosine {agreement:.4f}, at least "
-            f"{AGREEMENT} wanted); using plain float32, which is slower.")  # fmt: skip
-        self.quick = None
+        slower = {"scaled": "decoding pictures whole", "whole": "computing in float32"}[self.path]
+        say(
+            f"Fast features ({self.path}, {self.precision}) differ from the plain ones (cosine {agreement:.4f}, at least "
+            f"{AGREEMENT} wanted); {slower} from here on, which is slower."
+        )
         return False
 
 

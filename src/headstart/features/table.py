@@ -17,7 +17,7 @@ class FeatureTable:
         labels: n class names, or None.
         names: n sample names.
         computed: how many were computed now; the others came from the cache.
-        precision: "bfloat16" or "float32", as they were computed.
+        precision: "bfloat16" or "float32", as they were computed; "cached" where nothing was computed.
         seconds: wall-clock time it took.
     """
 

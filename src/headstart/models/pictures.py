@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -73,18 +74,21 @@ class PictureBackbone(Backbone):
     def shape(self, value: np.ndarray, *, whole: bool = False) -> np.ndarray:
         """(H, W, 3) uint8 RGB of any size -> (height, width, 3) uint8 of the checkpoint's size.
 
-        The resize and the centre crop are one pass over the source region, so nothing outside it is resampled.
+        Resize and centre crop are one pass: the crop that the usual two steps would keep, to the pixel of the
+        resized picture, is mapped back onto the source, and nothing outside it is resampled.
         """
         _, height, width = self._size
         rows, columns = value.shape[:2]
         box = (0.0, 0.0, float(columns), float(rows))
-        if (
-            not whole and self.card.crop_mode == "center"
-        ):  # the region of the source that survives "resize the shorter side, crop the centre"
-            scale = self.card.crop_fraction * min(rows / height, columns / width)
-            crop_rows, crop_columns = min(rows, height * scale), min(columns, width * scale)
-            top, left = (rows - crop_rows) / 2, (columns - crop_columns) / 2
-            box = (left, top, left + crop_columns, top + crop_rows)
+        if not whole and self.card.crop_mode == "center":
+            side = math.floor(min(height, width) / self.card.crop_fraction)  # as timm; the longer side is cut, too
+            resized_rows, resized_columns = (
+                (side, int(side * columns / rows)) if rows <= columns else (int(side * rows / columns), side)
+            )
+            if resized_rows >= height and resized_columns >= width:
+                top, left = round((resized_rows - height) / 2.0), round((resized_columns - width) / 2.0)
+                down, across = rows / resized_rows, columns / resized_columns
+                box = (left * across, top * down, (left + width) * across, (top + height) * down)
         picture = Pillow.fromarray(np.ascontiguousarray(value))
         resized = picture.resize((width, height), RESAMPLING[self.card.interpolation], box=box, reducing_gap=3.0)
         return np.asarray(resized)

@@ -41,9 +41,7 @@ def dataset(*items) -> Dataset:
 
 
 def test_exact_and_near_copies_share_a_cluster():
-    data = dataset(
-        jpeg(noise(0)), jpeg(noise(1)), jpeg(noise(0), 60), jpeg(noise(1)), noise(0), jpeg(noise(2))
-    )
+    data = dataset(jpeg(noise(0)), jpeg(noise(1)), jpeg(noise(0), 60), jpeg(noise(1)), noise(0), jpeg(noise(2)))
     assert clusters(scan(data)).tolist() == [0, 1, 0, 1, 0, 5]
 
 
@@ -105,9 +103,7 @@ class TestUnreadable:
         data = self.data(tmp_path)
         kept = drop_unreadable(data, scan(data), "skip")
         assert kept.names == ["sample 0"]
-        assert (
-            kept.notes[-1] == "3 of 4 samples cannot be read and were left out: sample 1, sample 2, sample 3"
-        )
+        assert kept.notes[-1] == "3 of 4 samples cannot be read and were left out: sample 1, sample 2, sample 3"
 
     def test_nothing_left(self):
         data = dataset(b"x", b"y")

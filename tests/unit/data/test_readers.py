@@ -53,9 +53,7 @@ class TestFolder:
         assert data.declared is None
 
     def test_other_files_are_noted(self, tmp_path):
-        data = read(
-            fill(tmp_path, "a/1.png", "a/Thumbs.db", "b/2.png", "b/readme.txt", "b/.hidden.txt", "0.png")
-        )
+        data = read(fill(tmp_path, "a/1.png", "a/Thumbs.db", "b/2.png", "b/readme.txt", "b/.hidden.txt", "0.png"))
         assert len(data) == 2
         assert "2 files that are no pictures were left out (.db 1, .txt 1)" in data.notes
         assert any("1 pictures outside the class folders" in note for note in data.notes)
@@ -104,9 +102,7 @@ class TestFolder:
     def test_labels_that_are_alike_are_noted(self, tmp_path):
         data = read(fill(tmp_path, "Cat/1.png", "Cat/2.png", "cat /3.png", "dog/1.png"))
         assert data.classes == ["Cat", "cat ", "dog"]
-        assert data.notes[0].startswith(
-            "labels that differ only in case or white space: 'Cat' (2) and 'cat ' (1); "
-        )
+        assert data.notes[0].startswith("labels that differ only in case or white space: 'Cat' (2) and 'cat ' (1); ")
 
     def test_a_name_that_is_no_utf8_can_be_written(self, tmp_path):
         folder = os.fsencode(tmp_path) + b"/caf\xe9"
@@ -128,9 +124,7 @@ class TestTables:
         return root / name
 
     def test_csv(self, tmp_path):
-        path = self.table(
-            tmp_path, "\ufefffile,label,split,who\na.png,0,train,x\ndeep/b.png,1,val,y\nc.png,0,TEST,y\n"
-        )
+        path = self.table(tmp_path, "\ufefffile,label,split,who\na.png,0,train,x\ndeep/b.png,1,val,y\nc.png,0,TEST,y\n")
         data = read(path, group="who")
         assert data.labels == ["0", "1", "0"]
         assert data.declared == ["train", "valid", "test"]

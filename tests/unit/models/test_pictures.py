@@ -142,4 +142,4 @@ def test_diffused_rounding_keeps_the_sum_of_taps() -> None:
     assert torch.equal(rounded, rounded.bfloat16().float())
     plain = (taps.bfloat16().float() - taps).sum(1).abs().mean()
     assert (rounded - taps).sum(1).abs().mean() < plain / 5
-    assert ((rounded - taps).abs() <= 2 ** -6 * taps.abs().amax(1, keepdim=True)).all()
+    assert ((rounded - taps).abs() <= 2**-6 * taps.abs().amax(1, keepdim=True)).all()

@@ -33,9 +33,7 @@ def test_a_comparison_without_a_gain_is_not_drawn() -> None:
 
 
 def test_curves_keep_the_order_of_stages_and_mark_the_best_epoch() -> None:
-    lines = [
-        {"stage": s, "epoch": e, "valid_loss": loss} for s in "ba" for e, loss in enumerate([3.0, 1.0, 2.0])
-    ]
+    lines = [{"stage": s, "epoch": e, "valid_loss": loss} for s in "ba" for e, loss in enumerate([3.0, 1.0, 2.0])]
     stages = figures.curves(lines)
     assert [stage["stage"] for stage in stages] == ["b", "a"]
     (picture,) = stages[0]["pictures"]

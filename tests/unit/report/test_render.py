@@ -94,9 +94,7 @@ def folder_with(path: Path, result: Any, history: Any = None, mistakes: Any = No
 
 
 def mistakes(preview: Any = PIXEL) -> list[dict[str, Any]]:
-    return [
-        {"name": EVIL[0], "actual": EVIL[1], "predicted": EVIL[0], "confidence": 0.99, "preview": preview}
-    ]
+    return [{"name": EVIL[0], "actual": EVIL[1], "predicted": EVIL[0], "confidence": 0.99, "preview": preview}]
 
 
 class Tags(HTMLParser):
@@ -151,9 +149,7 @@ def test_the_verdict_is_shown_in_words_and_numbers(tmp_path: Path) -> None:
          "the true difference may be anything between 1.8 fewer and 3.0 more. More test pictures"),
     ],
 )  # fmt: skip
-def test_the_other_verdicts(
-    tmp_path: Path, answer: str, gain: float, interval: list[float], expected: str
-) -> None:
+def test_the_other_verdicts(tmp_path: Path, answer: str, gain: float, interval: list[float], expected: str) -> None:
     comparisons = [
         {"baseline": "pixels", "title": "pixels", "gain": 0.3, "interval": [0.2, 0.4]},
         {"baseline": "scratch", "title": "it", "gain": gain, "interval": interval},
@@ -255,9 +251,7 @@ def test_a_preview_that_is_no_inline_picture_is_left_out(tmp_path: Path, preview
 
 
 def test_a_preview_that_is_one_is_shown(tmp_path: Path) -> None:
-    pictures = [
-        a for t, a in Tags(render(folder_with(tmp_path, {}, mistakes=mistakes()))).found if t == "img"
-    ]
+    pictures = [a for t, a in Tags(render(folder_with(tmp_path, {}, mistakes=mistakes()))).found if t == "img"]
     assert [(a["src"], a["alt"]) for a in pictures] == [(PIXEL, f"test sample {EVIL[0]}")]
 
 

@@ -20,7 +20,9 @@ from headstart.tasks import Head
 NAMES = ["knn", "logistic", "ridge", "svm"]
 
 
-def table(n: int = 90, dim: int = 12, classes: int = 3, seed: int = 0, spread: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def table(
+    n: int = 90, dim: int = 12, classes: int = 3, seed: int = 0, spread: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Overlapping classes; features on scales from 0.01 to 100 and far from 0."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % classes

@@ -68,7 +68,10 @@ def rehearse(
         module.train()
 
     objective = Objective(module, batches, STEPS, losses, validate, set_mode)
-    decayed = [{"params": list(module.parameters())[:2], "lr": rate}, {"params": list(module.parameters())[2:], "lr": rate / 2}]
+    decayed = [
+        {"params": list(module.parameters())[:2], "lr": rate},
+        {"params": list(module.parameters())[2:], "lr": rate / 2},
+    ]
     state = minimise(objective, decayed, recipe or Recipe(8, average=0.5), run)
     return module, state, run
 

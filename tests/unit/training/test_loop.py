@@ -64,7 +64,9 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
     """SIGKILL at a random time; what stands at the end is the uninterrupted result."""
     whole = result(*rehearse(None))
     script = str(Path(__file__).with_name("rehearsal.py"))
-    with subprocess.Popen([sys.executable, script, str(tmp_path)], stdout=subprocess.PIPE, env=environment()) as process:
+    with subprocess.Popen(
+        [sys.executable, script, str(tmp_path)], stdout=subprocess.PIPE, env=environment()
+    ) as process:
         assert process.stdout is not None
         assert all(process.stdout.readline() for _ in range(4))  # validations
         time.sleep(random.uniform(0, 0.06))  # into an epoch, a validation or the writing of a checkpoint
