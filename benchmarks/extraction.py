@@ -233,7 +233,7 @@ def growth(count: int) -> dict[str, float]:
             paths.append(Path(name) / f"{number}.jpg")
             paths[-1].write_bytes(data.items[number % len(data)].read_bytes() + number.to_bytes(8))
         copies = replace(data, items=paths, names=[path.name for path in paths], labels=None, declared=None)
-        extract(backbone, data.subset(range(min(count, 128))))  # everything that is loaded and chosen once
+        extract(backbone, data.subset(range(128)))  # everything that is loaded and chosen once
         before = peak()
         table = extract(backbone, copies)
         return {"growth": peak() - before, "features": table.vectors.nbytes / MEBIBYTE}

@@ -35,7 +35,8 @@ def main() -> int:
             wanted = f"{'<=' if goal['at_most'] else '>='} {goal['bound']:g}"
             rows.append({"benchmark": name, "goal": goal["what"], "wanted": wanted, "measured": goal["value"],
                          "": "met" if goal["met"] else "NOT MET"})  # fmt: skip
-    print_table("All goals" + (" (quick: not meaningful)" if options.quick else ""), rows)
+    if rows:
+        print_table("All goals" + (" (quick: not meaningful)" if options.quick else ""), rows)
     write_json(folder / "all.json", {"failed": failed, "benchmarks": found})
     if failed:
         print(f"failed: {', '.join(failed)}")

@@ -114,8 +114,6 @@ def fastai(photos: Path, epochs: int, rate: float, *, frozen: bool = False) -> R
         photos, train="train", valid="val", bs=BATCH, item_tfms=Resize(224),
         batch_tfms=[Normalize.from_stats(MEAN, STD, cuda=False)], num_workers=2,
     )  # fmt: skip
-    # train and val alone: from_folder would also take the photos in test/ for training were they in neither
-    assert not any("test" in path.relative_to(photos).parts for path in loaders.train_ds.items)
 
     def mobilenet(pretrained: bool = True) -> Any:
         return shared.stock_network()
@@ -151,6 +149,12 @@ def trainer(photos: Path, epochs: int, rate: float, *, frozen: bool = False) -> 
             self.network = shared.stock_network()
             self.network.requires_grad_(not frozen)
             self.network.reset_classifier(len(parts["train"].classes))
+
+        def train(self, mode: bool = True) -> Classifier:
+            super().train(mode)
+            if frozen:  # its batch norms, too
+                self.network.eval()
+            return self
 
         def forward(self, pixels: torch.Tensor, labels: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
             logits = self.network(pixels)

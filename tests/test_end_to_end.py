@@ -132,7 +132,14 @@ def test_same_seed_same_bits_and_resume_after_kill(photos: Path, tmp_path: Path,
 def test_interrupt_says_how_to_go_on(photos: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-m", "headstart", "fit", str(photos), "--out", str(run), "--approach", "scratch"]
-    process = subprocess.Popen(command, env={**environment, "PYTHONWARNINGS": ""}, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env={**environment, "PYTHONWARNINGS": ""},
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell that runs the tests in the background makes them, and so this process, deaf to interrupts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while not (run / "run.toml").exists() and process.poll() is None:
         time.sleep(0.05)
     time.sleep(0.5)
