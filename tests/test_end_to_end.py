@@ -213,3 +213,10 @@ def test_a_tampered_run_is_refused(photos: Path, tmp_path: Path, environment: di
     assert "head.safetensors" in done.stderr and "headstart rerun" in done.stderr
     done = headstart("fit", photos, "--out", run, environment=environment, status=2)
     assert "already holds a finished run" in done.stderr
+
+
+def test_the_budget_never_starves_the_baseline(photos: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    small = ("--model", "embedded:image?input_size=3,32,32", "--approach", "probe", "--budget", "0.01s")
+    headstart("fit", photos, "--out", tmp_path / "run", *small, environment=environment)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert max(row["epoch"] for row in rows if row["stage"] == "scratch") >= 8

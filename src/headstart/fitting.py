@@ -221,7 +221,7 @@ def perform(settings: Settings, folder: Path, data: Any = None) -> Record:
         from headstart.evaluation import outcome
 
         test = best.predictor.probabilities(split.test, store)
-        rivals = _baselines(settings, best, task, split, run)
+        rivals = _baselines(settings, best, task, split, replace(run, deadline=None))  # never cut short
         result = {
             "headstart": settings.headstart,
             "run": str(folder),
@@ -291,7 +291,7 @@ def adapt(
     probe = _candidate("probe", Probe(), backbone, task, split, run)
     if "gradients" not in backbone.provides:
         return [probe], [f"{backbone.reference} has no gradients, so it can only be probed"]
-    left = min(run.seconds_left(), DEFAULT_BUDGET)
+    left = DEFAULT_BUDGET if run.deadline is None else run.seconds_left()
     epoch = seconds_an_epoch(backbone, task, split)
     if epoch > left:
         why = (f"fine-tuning was not tried: one pass takes about {epoch:.0f} s and {left:.0f} s are left "

@@ -47,7 +47,7 @@ class Verdict:
     Attributes:
         answer: "helped" when the interval lies above zero against every baseline, "hurt" when it lies below
             zero against any, "no clear gain" otherwise.
-        summary: one sentence with the smallest gain and its interval in points.
+        summary: one sentence with the gain that decided and its interval in points.
         comparisons: one for each baseline.
         per_class: answer, gain and interval of the accuracy on each class's own samples, against the stronger baseline;
             not corrected for the number of classes, so a few look better or worse by chance alone.
@@ -102,7 +102,9 @@ def verdict(
     gains = {name: gain(right, other == actual, seed=seed) for name, other in baselines.items()}
     answers = {found.answer for found in gains.values()}
     answer: Answer = "hurt" if "hurt" in answers else "helped" if answers == {"helped"} else "no clear gain"
-    rival = min(gains, key=lambda name: gains[name].gain)
+    # the comparison that decided: the lowest end of an interval that could turn the answer
+    end = 1 if answer == "hurt" else 0
+    rival = min(gains, key=lambda name: gains[name].interval[end])
     low, high = (100 * bound for bound in gains[rival].interval)
     summary = f"{answer}: {100 * gains[rival].gain:+.1f} points over {titles[rival]} [{low:.1f}, {high:.1f}]"
     per_class = {}
