@@ -54,13 +54,13 @@ def _accuracies(split: Split, seed: int, epochs: int) -> Row:
     from headstart import models
     from headstart.approaches.probe import Probe
     from headstart.approaches.scratch import Scratch
-    from headstart.evaluation.pixels import pixel_probabilities
+    from headstart.evaluation.raw import raw_probabilities
     from headstart.tasks.classification import Classification
     from headstart.training.run import Run
 
     task, backbone, run = Classification.learn(split.train.labels), models.load(MODEL), Run(seed=seed)
     probe = Probe().fit(backbone, task, split, run)
-    pixels = task.score(pixel_probabilities(task, split, seed), split.test.labels)["accuracy"]
+    pixels = task.score(raw_probabilities(task, split, seed), split.test.labels)["accuracy"]
     scratch = Scratch(epochs=epochs).fit(backbone, task, split, run)
     best = max(run.history, key=lambda row: row["valid_accuracy"])
     return {"embedded": shared.accuracy(probe, split.test), "pixels": pixels,

@@ -24,7 +24,8 @@ MODULES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
     {"__init__", "errors"},
     {"config", "plugins", "progress", "store", "metrics", "places", "shift"},
-    {"data", "models"},
+    {"data"},
+    {"models"},
     {"tasks"},
     {"features", "solvers", "training", "tuning"},
     {"predictor", "ranking"},
@@ -32,6 +33,7 @@ LAYERS = (
     {"evaluation"},
     {"report", "export", "serve"},
     {"runs"},
+    {"defaults"},
     {"fitting"},
     {"demonstration"},
     {"cli"},
@@ -41,7 +43,16 @@ LAYERS = (
 SAME_LAYER = {("store", "progress")}
 # Variants that build on a sibling. FineTune is LP-FT: it starts from the fitted head of a probe.
 SIBLINGS = {("approaches.finetune", "approaches.probe")}
-VARIANTS = ("approaches", "solvers", "tuning", "tasks", "models.zoo", "data.readers", "data.modalities")
+VARIANTS = (
+    "approaches",
+    "solvers",
+    "tuning",
+    "tasks",
+    "evaluation.raw",
+    "models.zoo",
+    "data.readers",
+    "data.modalities",
+)
 
 
 def name_of(path: Path) -> str:

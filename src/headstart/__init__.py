@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "read": "headstart.data",
     "Dataset": "headstart.data",
+    "Sound": "headstart.data",
     "Split": "headstart.data",
     "fit": "headstart.fitting",
     "evaluate": "headstart.fitting",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from headstart.approaches.probe import Probe as Probe
     from headstart.approaches.scratch import Scratch as Scratch
     from headstart.data import Dataset as Dataset
+    from headstart.data import Sound as Sound
     from headstart.data import Split as Split
     from headstart.data import read as read
     from headstart.errors import HeadstartError as HeadstartError

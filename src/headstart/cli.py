@@ -27,8 +27,13 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object as the last line; logs go to standard error.")
 ]
 Out = Annotated[Path | None, typer.Option(help="The run folder; by default the next free runs/N.")]
-Labels = Annotated[str | None, typer.Option(help="Column of the labels in a table (default: label).")]
+Labels = Annotated[
+    str | None, typer.Option(help="Column of the labels in a table (default: label); for a folder, a pattern.")
+]
 Paths = Annotated[str | None, typer.Option(help="Column of the file paths in a table (default: guessed).")]
+Text = Annotated[str | None, typer.Option(help="Column of the texts in a table (default: guessed).")]
+Kind = Annotated[str | None, typer.Option(help="image, text, audio or table (default: found from the data).")]
+OnBad = Annotated[str, typer.Option(help="Samples that cannot be read: error or skip.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -41,7 +46,10 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 @app.command(epilog="Examples:  headstart fit photos/  |  headstart fit photos.csv --labels kind --group patient  |  "
              "headstart fit photos/ --model timm:resnet18.a1_in1k --approach finetune --set epochs=5 --out runs/flowers")  # fmt: skip
 def fit(
-    data: Annotated[str, typer.Argument(help="Folder of class folders, or a CSV, Parquet or JSONL file.")],
+    data: Annotated[
+        str,
+        typer.Argument(help="Folder of class folders (pictures, texts or sounds), or a CSV, Parquet or JSONL file."),
+    ],
     model: Annotated[str, typer.Option(help="zoo:name, a model folder, or auto.")] = "auto",
     approach: Annotated[str, typer.Option(help="auto, probe, finetune, scratch or distill.")] = "auto",
     settings: Annotated[list[str] | None, typer.Option("--set", help="A setting of the approach: name=value.")] = None,
@@ -50,10 +58,12 @@ def fit(
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     shots: Annotated[int | None, typer.Option(help="Training samples a class.")] = None,
     budget: Annotated[str | None, typer.Option(help="Time for adapting the model: 90s, 5m, 2h.")] = None,
-    on_bad: Annotated[str, typer.Option(help="Samples that cannot be read: error or skip.")] = "error",
+    on_bad: OnBad = "error",
     labels: Labels = None,
     paths: Paths = None,
+    text: Text = None,
     group: Annotated[str | None, typer.Option(help="Column (for a folder: pattern) of what must not be split.")] = None,
+    modality: Kind = None,
     as_json: Json = False,
 ) -> None:
     """Adapt a model to labelled data; ends with a verdict, a report and a run folder."""
@@ -64,7 +74,8 @@ def fit(
         chosen = {"name": approach, **_settings(settings or [])}
         record = fitting.fit(
             data, model, chosen, out=folder, baseline=baseline, seed=seed, shots=shots,
-            budget=seconds(budget) if budget else None, on_bad=on_bad, labels=labels, paths=paths, group=group,
+            budget=seconds(budget) if budget else None, on_bad=on_bad, labels=labels, paths=paths, text=text, group=group,
+            modality=modality,
         )  # fmt: skip
         _show(record, as_json)
 
@@ -88,10 +99,12 @@ def rerun(run: Annotated[Path, typer.Argument(help="A run folder.")], out: Out =
         _show(fitting.rerun(run, folder), as_json)
 
 
-@app.command(epilog="Example:  headstart predict runs/3 new.jpg more/*.jpg")
+@app.command(
+    epilog="Example:  headstart predict runs/3 new.jpg more/*.jpg  |  headstart predict runs/4 'It never arrived.'"
+)
 def predict(
     run: Annotated[Path, typer.Argument(help="A run folder or a saved model.")],
-    files: Annotated[list[str], typer.Argument(help="Files to classify.")],
+    files: Annotated[list[str], typer.Argument(help="Files to classify; for a text model also texts themselves.")],
     top: Annotated[int, typer.Option(help="How many classes to show for each file.", min=1)] = 3,
     as_json: Json = False,
 ) -> None:
@@ -99,7 +112,7 @@ def predict(
     from headstart import fitting
 
     with _spoken(as_json):
-        found = fitting.load(run).predict(files)
+        found = fitting.load(run).predict([given(file) for file in files])
         if as_json:
             rows = [{"name": p.name, "label": p.label, "probability": p.probability, "probabilities": p.probabilities}
                     for p in found]  # fmt: skip
@@ -116,13 +129,15 @@ def evaluate(
     data: Annotated[str, typer.Argument(help="Labelled data, as for fit.")],
     labels: Labels = None,
     paths: Paths = None,
+    text: Text = None,
+    on_bad: OnBad = "error",
     as_json: Json = False,
 ) -> None:
     """Score a run's model on other labelled data."""
     from headstart import fitting
 
     with _spoken(as_json):
-        scores = fitting.evaluate(run, data, labels=labels, paths=paths)
+        scores = fitting.evaluate(run, data, labels=labels, paths=paths, text=text, on_bad=on_bad)
         if as_json:
             print(json.dumps(scores, ensure_ascii=False))
             return
@@ -171,6 +186,65 @@ def demo(
             _browse(record.folder / "report.html")
 
 
+models = typer.Typer(help="Which models there are, what is known of them, and how to have one without the network.")
+app.add_typer(models, name="models")
+
+
+@models.callback(invoke_without_command=True, epilog="Examples:  headstart models --modality text --max-params 30M  |  "
+                 "headstart models --search mobilenet --here")  # fmt: skip
+def list_models(
+    context: typer.Context,
+    modality: Annotated[str | None, typer.Option(help="image, text or audio.")] = None,
+    max_params: Annotated[str | None, typer.Option(help="At most so many parameters: 30M, 1.2B.")] = None,
+    license: Annotated[str | None, typer.Option(help="Part of the licence's name: apache-2.0.")] = None,
+    search: Annotated[str, typer.Option(help="Words; they also search timm's pretrained names.")] = "",
+    here: Annotated[bool, typer.Option("--here", help="Only what is on this machine.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the catalogue."""
+    if context.invoked_subcommand:
+        return
+    from headstart.models import catalog, listing
+
+    with _spoken(as_json):
+        limit = listing.count(max_params) if max_params else None
+        wanted = catalog.Wanted(modality, limit, license, search, here)
+        found = catalog.find(wanted)
+        if as_json:
+            print(json.dumps({"models": [listing.facts(entry) for entry in found]}, ensure_ascii=False))
+        else:
+            listing.table(found, wanted)
+
+
+@models.command("show", epilog="Example:  headstart models show timm:resnet18.a1_in1k")
+def show_model(
+    reference: Annotated[str, typer.Argument(help="zoo:name, as headstart models lists it.")], as_json: Json = False
+) -> None:
+    """All that is known of one model, with sources, and the command that uses it."""
+    from headstart.models import catalog, listing
+
+    with _spoken(as_json):
+        entry = catalog.show(reference)
+        print(json.dumps(listing.facts(entry), ensure_ascii=False) if as_json else listing.page(entry))
+
+
+@models.command("fetch", epilog="Example:  headstart models fetch transformers:sentence-transformers/all-MiniLM-L6-v2")
+def fetch_model(
+    reference: Annotated[str, typer.Argument(help="zoo:name; with transformers, any repository of the hub.")],
+    as_json: Json = False,
+) -> None:
+    """Download a model for offline use (safetensors only), or check the one that is there."""
+    from headstart.models import catalog, listing
+
+    with _spoken(as_json):
+        result = catalog.fetch(reference)
+        if as_json:
+            row = {"reference": reference, "place": str(result.place), "bytes": result.size, "new_bytes": result.new}
+            print(json.dumps(row, ensure_ascii=False))
+        else:
+            print(listing.fetched(result))
+
+
 @contextmanager
 def _spoken(as_json: bool, folder: Path | None = None) -> Iterator[None]:
     """Log lines and bars on standard error; an error becomes one clear message and an exit status."""
@@ -201,6 +275,14 @@ def _fail(message: str, as_json: bool, status: int) -> None:
     if as_json:
         print(json.dumps({"error": message}))
     raise typer.Exit(status)
+
+
+def given(argument: str) -> str | Path:
+    """A path where there is such a file, else the argument itself: a text, or a path that predict will miss."""
+    try:
+        return Path(argument) if Path(argument).is_file() else argument
+    except OSError:  # a text that is too long for a file name
+        return argument
 
 
 def _settings(pairs: list[str]) -> dict[str, str]:

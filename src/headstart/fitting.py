@@ -6,7 +6,7 @@ import json
 import platform
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from headstart.tasks import Task
     from headstart.training.run import Run
 
-DEFAULT_MODEL = "embedded:image"
+READING = ("labels", "paths", "text", "group", "modality")
 DEFAULT_BUDGET = 600.0  # seconds that --approach auto may spend on fine-tuning
 
 
@@ -92,7 +92,8 @@ def fit(
         out: the run folder; by default the next free number below ``runs/``.
         baseline: "none" skips the baselines, and then no verdict is claimed.
         seed: of everything random.
-        options: ``shots``, ``budget`` (seconds), ``on_bad``, ``labels``, ``paths``, ``group``, as in ``runs.Settings``.
+        options: ``shots``, ``budget`` (seconds), ``on_bad``, ``labels``, ``paths``, ``text``, ``group``,
+            ``modality``, as in ``runs.Settings``.
 
     Raises:
         HeadstartError: see ``headstart.errors``; the run folder is then unfinished, never half-finished.
@@ -113,10 +114,15 @@ def make_settings(data: Any, model: str, approach: Any, **options: Any) -> Setti
     place = runs.same_disk_path(data) if isinstance(data, (str, Path)) else ""
     if (adapted := make_approach(chosen)) is not None:  # "18" from a command line and 18 are one setting
         chosen = {"name": chosen["name"], **config.to_dict(adapted)}
+        for entry in fields(adapted):  # type: ignore[arg-type]
+            if entry.metadata.get("reference") and chosen.get(entry.name):
+                chosen[entry.name] = runs.lasting_reference(chosen[entry.name])
     model = runs.lasting_reference(model)
     settings = config.from_dict(Settings, {"data": place, "model": model, "approach": chosen, **options})
-    if isinstance(data, Dataset) and any(options.get(name) for name in ("labels", "paths", "group")):
-        raise ConfigError("$.labels, $.paths and $.group tell how to read a file; a Dataset has been read already")
+    if isinstance(data, Dataset) and any(options.get(name) for name in READING):
+        raise ConfigError(
+            "$.labels, $.paths, $.text, $.group and $.modality tell how to read a file; a Dataset is read"
+        )
     if settings.shots is not None and settings.shots < 1:
         raise ConfigError(f"$.shots: expected at least 1 sample a class, got {settings.shots}")
     return settings
@@ -177,18 +183,33 @@ def load(folder: str | Path) -> Predictor:
     return load_record(folder).predictor
 
 
-def evaluate(
-    run: Record | str | Path, data: Any, *, labels: str | None = None, paths: str | None = None
-) -> dict[str, Any]:
-    """The scores of a run's model on other labelled data."""
+def evaluate(run: Record | str | Path, data: Any, *, on_bad: str = "error", **reading: str | None) -> dict[str, Any]:
+    """The scores of a run's model on other labelled data.
+
+    Args:
+        run: a finished run or its folder, or a saved model.
+        data: as for ``fit``.
+        on_bad: "error" stops at samples that cannot be read, "skip" leaves them out and says which.
+        reading: ``labels``, ``paths``, ``text``, ``group``, ``modality``, as for ``fit``.
+    """
     predictor = run.predictor if isinstance(run, Record) else load(run)
-    dataset = data if isinstance(data, Dataset) else read_data(data, labels=labels or "label", paths=paths)
+    if odd := sorted(set(reading) - set(READING)):
+        raise ConfigError(f"evaluate has no option {odd[0]!r}; there are on_bad, {', '.join(READING)}.")
+    if isinstance(data, Dataset):
+        dataset = data
+    else:
+        stated = {name: value for name, value in reading.items() if value is not None}
+        dataset = read_data(data, **{"modality": predictor.modality, **stated})
+    store = Store()
+    dataset = drop_unreadable(dataset, scan(dataset, store), on_bad)
+    for note in dataset.notes:
+        say(f"note: {note}")
     if dataset.labels is None:
         raise DataError(f"{dataset.origin} has no labels to compare with. headstart predict needs none.")
     if not len(dataset):
         raise DataError(f"{dataset.origin} has no samples to evaluate on.")
     predictor.task.encode(dataset.labels)  # unknown labels are an error before any work
-    probabilities = predictor.probabilities(dataset, Store())
+    probabilities = predictor.probabilities(dataset, store)
     return {
         "data": dataset.origin,
         "samples": len(dataset),
@@ -203,18 +224,22 @@ def perform(settings: Settings, folder: Path, data: Any = None) -> Record:
     begun = time.perf_counter()
     store = Store()
     split = load_split(settings, store, data)
-    from headstart import models
+    from headstart import defaults, models
     from headstart.tasks.classification import Classification
 
-    reference = DEFAULT_MODEL if settings.model == "auto" else settings.model
-    backbone = models.load(reference)
+    if settings.model == "auto":
+        backbone, why_model = defaults.choose(split.train)
+    else:
+        backbone, why_model = models.load(settings.model), f"you asked for the model {settings.model}"
+    defaults.suits(backbone, split.train)
+    split = replace(split, notes=(*split.notes, *defaults.cut_notes(backbone, split)))
     with runs.opened(folder, settings) as work:
         (work / "history.jsonl").unlink(missing_ok=True)
         sow(settings.seed, 0)
         deadline = time.monotonic() + settings.budget if settings.budget else None
         run = Run(work, settings.seed, store, deadline)
         task = Classification.learn(split.train.labels or [])
-        reasons = [f"the model is {reference}" + (", which comes with headstart" if settings.model == "auto" else "")]
+        reasons = [why_model]
         candidates, why = adapt(make_approach(settings.approach), backbone, task, split, run)
         best = max(candidates, key=lambda c: c.valid["accuracy"])  # the first, cheaper one on a tie
         reasons += why
@@ -222,12 +247,13 @@ def perform(settings: Settings, folder: Path, data: Any = None) -> Record:
 
         test = best.predictor.probabilities(split.test, store)
         rivals = _baselines(settings, best, task, split, replace(run, deadline=None))  # never cut short
+        reasons += [f"{row['stage']}: {row['note']}" for row in run.history if "note" in row]
         result = {
             "headstart": settings.headstart,
             "run": str(folder),
             "task": "classification",
             "modality": split.train.modality,
-            "model": reference,
+            "model": backbone.reference,
             "approach": best.name,
             "reasons": reasons,
             "data": describe(split, settings, task),
@@ -262,7 +288,7 @@ def load_split(settings: Settings, store: Store, data: Any = None) -> Split:
     if isinstance(source, Dataset):
         dataset = source
     else:
-        dataset = read_data(source, labels=settings.labels or "label", paths=settings.paths, group=settings.group)
+        dataset = read_data(source, **{name: getattr(settings, name) for name in READING if getattr(settings, name)})
     found = scan(dataset, store)
     whole = drop_unreadable(dataset, found, settings.on_bad)
     if len(whole) != len(dataset):
@@ -319,6 +345,11 @@ def _baselines(settings: Settings, best: Candidate, task: Task, split: Split, ru
 
     if settings.baseline == "none" or best.name in ("scratch", "distill"):
         return {}
+    if split.train.modality == "table":
+        say(
+            "no verdict: the columns of a table are used as they are, with no pretrained model whose help could be judged"
+        )
+        return {}
     return baselines(best.approach, best.predictor.backbone, task, split, run)
 
 
@@ -336,7 +367,7 @@ def describe(split: Split, settings: Settings, task: Task) -> dict[str, Any]:
 def environment() -> dict[str, str]:
     import torch
 
-    from headstart.models.pictures import bfloat16_is_native
+    from headstart.models.precision import bfloat16_is_native
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return {

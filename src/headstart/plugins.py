@@ -20,11 +20,11 @@ def _entry_points(package: str) -> dict[str, EntryPoint]:
 
 
 @functools.cache
-def names(package: str) -> list[str]:
+def names(package: str) -> tuple[str, ...]:
     """Names of the variants of ``package`` (such as ``"approaches"``), sorted; imports none of them."""
     folder = importlib.import_module(f"headstart.{package}")
     own = {module.name for module in pkgutil.iter_modules(folder.__path__) if not module.name.startswith("_")}
-    return sorted(own | set(_entry_points(package)))
+    return tuple(sorted(own | set(_entry_points(package))))  # remembered, so nobody may change it
 
 
 def load(package: str, name: str) -> ModuleType:

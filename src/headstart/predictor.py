@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import save
 
 from headstart import plugins
@@ -19,7 +20,7 @@ from headstart.errors import DataError, ModelError, RunError
 from headstart.features.extract import extract
 from headstart.models.backbone import Backbone, Features
 from headstart.models.card import read_card, write_card
-from headstart.models.zoo import assemble, read_weights
+from headstart.models.zoo import assemble, read_assets, read_weights
 from headstart.store import Store
 from headstart.tasks import Head, Task
 from headstart.tasks._heads import build
@@ -61,7 +62,9 @@ class Predictor:
             return self.task.probabilities(self.head.eval()(Features(torch.from_numpy(table.vectors).to(device))))
 
     def predict(self, items: Sequence[str | Item] | Dataset) -> list[Prediction]:
-        """Predictions for files, arrays or a data set, in their order.
+        """Predictions for files, values in memory or a data set, in their order.
+
+        A string is the path of a file; for a model of texts it is the text itself, and a file is a ``Path``.
 
         Raises:
             DataError: a file does not exist.
@@ -101,15 +104,24 @@ class Predictor:
         return folder
 
     def _write(self, part: Path) -> None:
-        card = self.backbone.card.replace(weights="model.safetensors", feature_dim=self.backbone.spec.dim)
+        card = self.backbone.card.replace(
+            weights="model.safetensors", feature_dim=self.backbone.spec.dim, assets=tuple(sorted(self.backbone.assets))
+        )
         write_card(card, part / "card.json")
+        for name, raw in self.backbone.assets.items():
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            (part / name).write_bytes(raw)
         network = {
             name: value.detach().cpu().contiguous().clone()
             for name, value in self.backbone.network.state_dict().items()
         }
         write_atomically(part / "model.safetensors", save(network))
         write_atomically(
-            part / "head.safetensors", save({n: v.cpu().contiguous() for n, v in self.head.state_dict().items()})
+            part / "head.safetensors",
+            save(
+                {n: v.cpu().contiguous() for n, v in self.head.state_dict().items()},
+                {"classes": json.dumps(self.task.to_dict()["classes"])},  # with the weights, so the order cannot drift
+            ),
         )
         facts: dict[str, Any] = {
             **self.task.to_dict(),
@@ -130,9 +142,17 @@ def load_predictor(folder: Path) -> Predictor:
     try:
         facts = json.loads((folder / "task.json").read_text("utf-8"))
         task = plugins.load("tasks", facts["kind"]).restore(facts)
+        weights = read_weights(folder / "head.safetensors")
+        with safe_open(folder / "head.safetensors", "pt") as file:
+            order = json.loads((file.metadata() or {}).get("classes", "null"))
+        if order is not None and order != facts["classes"]:
+            raise ModelError(
+                f"{folder}: the head was trained on the classes {order} in this order, and task.json names "
+                f"{facts['classes']}; every prediction would be mislabelled. Restore task.json, or save the model again."
+            )
         card = read_card(folder / "card.json")
-        backbone = assemble(card, str(facts["model"]), folder / "model.safetensors").eval()
-        head = build(facts["head"], read_weights(folder / "head.safetensors")).eval()
+        backbone = assemble(card, str(facts["model"]), folder / "model.safetensors", read_assets(card, folder)).eval()
+        head = build(facts["head"], weights).eval()
         with torch.inference_mode():
             outputs, classes = head(Features(torch.zeros(1, backbone.spec.dim))).shape[1], len(facts["classes"])
         if outputs != classes:
@@ -149,9 +169,16 @@ def load_predictor(folder: Path) -> Predictor:
 
 
 def _dataset(items: Sequence[str | Item], modality: str) -> Dataset:
-    found: list[Item] = [Path(item) if isinstance(item, str) else item for item in items]
+    texts = modality == "text"
+    found: list[Item] = [Path(item) if isinstance(item, str) and not texts else item for item in items]
     missing = [str(item) for item in found if isinstance(item, Path) and not item.is_file()]
     if missing:
         raise DataError(f"There is no file {missing[0]!r} ({len(missing)} of {len(found)} do not exist).")
-    names = [str(item) if isinstance(item, Path) else f"sample {i}" for i, item in enumerate(found)]
+    names = [_name(item, i) for i, item in enumerate(found)]
     return Dataset(found, names, None, modality)
+
+
+def _name(item: Item, place: int) -> str:
+    if isinstance(item, str):
+        return item if len(item) <= 60 else f"{item[:57]}..."
+    return str(item) if isinstance(item, Path) else f"sample {place}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +37,8 @@ class Settings:
         shots: training samples a class, None for all.
         budget: seconds for adapting the model, None for no limit.
         on_bad: "error" stops at samples that cannot be read, "skip" leaves them out.
-        labels, paths, group: columns of a table (or, for a folder, a pattern for the group).
+        labels, paths, text, group: columns of a table (or, for a folder, patterns for labels and group).
+        modality: kind of sample; None is found from the data.
     """
 
     data: str
@@ -49,7 +51,9 @@ class Settings:
     on_bad: Literal["error", "skip"] = "error"
     labels: str | None = None
     paths: str | None = None
+    text: str | None = None
     group: str | None = None
+    modality: str | None = None
     headstart: str = headstart.__version__
 
 
@@ -77,7 +81,7 @@ def opened(folder: Path, settings: Settings) -> Iterator[Path]:
         (folder / WORK).mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise RunError(f"{folder} cannot be created: {problem.strerror}. Choose another --out.") from problem
-    with (folder / WORK / "lock").open("w") as lock:
+    with (folder / WORK / "lock").open("a") as lock:  # never cut short what another process may hold locked
         if not _locked(lock):
             raise RunError(f"{folder} is in use by another process; wait for it or choose another --out.")
         from headstart.training.checkpoint import write_atomically
@@ -98,6 +102,7 @@ def _locked(file: IO[str]) -> bool:
     except ImportError:  # Windows
         import msvcrt
 
+        file.seek(0)  # it locks from the position on; that the file ends there does not matter to it
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
         except OSError:
@@ -181,9 +186,11 @@ def same_disk_path(path: str | os.PathLike) -> str:
 
 
 def lasting_reference(model: str) -> str:
-    """A model reference that works from anywhere: the path of a local model becomes absolute."""
-    zoo, colon, rest = model.partition(":")
-    place, hash_mark, architecture = (rest if zoo == "local" and colon else model).partition("#")
-    if (zoo == "local" and colon) or Path(place).exists():
-        return f"local:{same_disk_path(place)}{hash_mark}{architecture}"
+    """A model reference that works from anywhere: the path of a local model becomes absolute, the rest stays."""
+    stated = model.startswith("local:")
+    whole = model.removeprefix("local:") if stated else model
+    # behind the path: #ARCHITECTURE?STATISTICS of a file, or ?CHOICES of a folder
+    place = whole if Path(whole).exists() else re.split("[#?]", whole, maxsplit=1)[0]
+    if stated or (place and Path(place).exists()):
+        return f"local:{same_disk_path(place)}{whole[len(place) :]}"
     return model

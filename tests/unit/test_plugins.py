@@ -28,9 +28,18 @@ def looked_up_anew() -> Iterator[None]:
 
 
 def test_names_are_file_names() -> None:
-    assert plugins.names("approaches") == ["distill", "finetune", "probe", "scratch"]
-    assert plugins.names("models.zoo") == ["embedded", "local", "timm", "torchvision"]  # not _hub
-    assert plugins.names("tasks") == ["classification"]  # not _heads
+    assert {"distill", "finetune", "probe", "scratch"} <= set(plugins.names("approaches"))
+    for package, some in (("models.zoo", {"embedded", "local", "timm", "torchvision"}), ("tasks", {"classification"})):
+        found = plugins.names(package)
+        assert some <= set(found) and list(found) == sorted(set(found))
+        assert not any(name.startswith("_") for name in found)  # not _hub, not _heads
+
+
+def test_names_that_are_remembered_cannot_be_changed() -> None:
+    before = list(plugins.names("solvers"))
+    with pytest.raises(AttributeError):
+        plugins.names("solvers").append("mine")  # type: ignore[attr-defined]
+    assert list(plugins.names("solvers")) == before
 
 
 @pytest.mark.usefixtures("looked_up_anew")
@@ -48,7 +57,7 @@ def test_entry_points_add_variants(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.syspath_prepend(str(tmp_path))
     point = importlib.metadata.EntryPoint("outside", "outside_solver", "headstart.solvers")
     monkeypatch.setattr(plugins, "entry_points", lambda group: [point] if group == "headstart.solvers" else [])
-    assert plugins.names("solvers") == ["knn", "logistic", "outside", "ridge", "svm"]
+    assert plugins.names("solvers") == ("knn", "logistic", "outside", "ridge", "svm")
     assert plugins.variant("solvers", "outside", Solver).__module__ == "outside_solver"
     assert "outside" not in plugins.names("approaches")
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from headstart.approaches.probe import Probe
 from headstart.data.dataset import Dataset
@@ -112,6 +113,10 @@ def test_classes_and_head_must_agree(predictor: Predictor, tmp_path: Path) -> No
     path = predictor.save(tmp_path / "model") / "task.json"
     facts = json.loads(path.read_text("utf-8"))
     path.write_text(json.dumps({**facts, "classes": facts["classes"][:2]}))
+    with pytest.raises(ModelError, match=r"trained on the classes \['bar', 'cross', 'ring'\] in this order"):
+        load_predictor(tmp_path / "model")
+    head = tmp_path / "model" / "head.safetensors"
+    save_file(load_file(head), head)  # as saved before the order travelled with the weights
     with pytest.raises(ModelError, match=r"3 outputs .* 2 classes"):
         load_predictor(tmp_path / "model")
 

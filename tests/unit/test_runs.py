@@ -1,6 +1,9 @@
 import json
+import os
 import subprocess
+import sys
 import tomllib
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,6 +137,59 @@ def test_a_second_process_is_locked_out(tmp_path: Path) -> None:
         process.kill()  # the lock dies with its process
     with runs.opened(tmp_path / "1", Settings(data="")):
         pass
+
+
+@pytest.mark.parametrize(
+    ("place", "rest"),
+    [
+        ("folder", ""),
+        ("folder", "?input_size=3,64,64"),
+        ("folder", "?input_size=3,64,64&crop_fraction=1"),
+        ("a b/what?", ""),
+        ("w.safetensors", "#timm/resnet18?input_size=3,64,64&mean=0.5,0.5,0.5"),
+    ],
+)
+def test_a_lasting_reference_is_absolute_and_keeps_the_rest(
+    place: str, rest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / place).mkdir(parents=True)
+    for reference in (place + rest, f"local:{place}{rest}"):
+        lasting = runs.lasting_reference(reference)
+        assert lasting == f"local:{tmp_path / place}{rest}"
+        assert runs.lasting_reference(lasting) == lasting
+
+
+@pytest.mark.parametrize(
+    "reference", ["auto", "timm:resnet18", "embedded:image?input_size=3,64,64", "?input_size=3,64,64"]
+)
+def test_a_reference_that_is_no_path_stays(reference: str) -> None:
+    assert runs.lasting_reference(reference) == reference
+
+
+def test_the_lock_of_windows_is_on_the_first_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its calls, on a stand-in: the byte at the position is locked, wherever the file was opened to write."""
+    locked: list[tuple[int, int]] = []
+
+    def locking(number: int, mode: int, count: int) -> None:
+        place = (os.lseek(number, 0, os.SEEK_CUR), count)
+        if place in locked:
+            raise OSError
+        locked.append(place)
+
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # as where there is none
+    monkeypatch.setitem(sys.modules, "msvcrt", types.SimpleNamespace(locking=locking, LK_NBLCK=2))
+    (tmp_path / "lock").write_text("left by another program")
+    with (tmp_path / "lock").open("a") as one, (tmp_path / "lock").open("a") as two:
+        assert runs._locked(one) and not runs._locked(two)
+    assert locked == [(0, 1)]
+
+
+def test_opening_cuts_no_lock_short(tmp_path: Path) -> None:
+    (tmp_path / "1" / ".work").mkdir(parents=True)
+    (tmp_path / "1" / ".work" / "lock").write_text("held")
+    with runs.opened(tmp_path / "1", SETTINGS) as work:
+        assert (work / "lock").read_text() == "held"
 
 
 def test_damaged_settings_name_the_entry(tmp_path: Path) -> None:

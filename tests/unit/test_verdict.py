@@ -1,7 +1,10 @@
+import functools
+
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from headstart.evaluation.verdict import gain, verdict
+from headstart.evaluation.verdict import Gain, exact_interval, gain, verdict
 
 
 def outcomes(wins: int, losses: int, both: int = 0, neither: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -18,12 +21,75 @@ def brute_force(candidate: np.ndarray, baseline: np.ndarray, draws: int = 20000)
     return tuple(np.percentile(means, [2.5, 97.5]))
 
 
-@pytest.mark.parametrize("counts", [(30, 10, 50, 10), (5, 12, 60, 3), (3, 1, 40, 40), (60, 0, 0, 40)])
+@pytest.mark.parametrize("counts", [(30, 10, 50, 10), (5, 12, 60, 3), (60, 0, 0, 40), (90, 60, 100, 50)])
 def test_interval_is_that_of_resampled_pairs(counts: tuple[int, int, int, int]) -> None:
     candidate, baseline = outcomes(*counts)
     found = gain(candidate, baseline)
     assert found.gain == pytest.approx((counts[0] - counts[1]) / sum(counts))
-    assert found.interval == pytest.approx(brute_force(candidate, baseline), abs=1.01 / sum(counts))  # one sample
+    assert found.interval == pytest.approx(brute_force(candidate, baseline), abs=2.01 / sum(counts))  # two samples
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "p", "answer"),
+    [  # p: 2 * (1/2)^d * the sum of binomial coefficients up to the smaller count, by hand
+        (4, 0, 0.125, "no clear gain"),
+        (5, 0, 0.0625, "no clear gain"),
+        (6, 0, 0.03125, "helped"),
+        (0, 6, 0.03125, "hurt"),
+        (0, 5, 0.0625, "no clear gain"),
+        (7, 1, 0.0703125, "no clear gain"),
+        (8, 1, 0.0390625, "helped"),
+        (10, 2, 158 / 4096, "helped"),
+        (10, 3, 756 / 8192, "no clear gain"),
+    ],
+)
+def test_few_differing_samples_need_the_exact_test(wins: int, losses: int, p: float, answer: str) -> None:
+    assert binomtest(wins, wins + losses).pvalue == pytest.approx(p)
+    found = gain(*outcomes(wins, losses, 250, 293 - 250 - wins - losses))
+    assert found.answer == answer
+    low, high = found.interval
+    assert (low <= 0 <= high) == (answer == "no clear gain")  # the interval that is printed says the same
+    assert low <= found.gain <= high
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
+def test_the_exact_interval_is_that_of_the_binomial(confidence: float) -> None:
+    for wins in range(12):
+        for losses in range(12):
+            low, high = exact_interval(wins, losses, 50, confidence=confidence)
+            if not wins + losses:
+                # no difference in 50: such a share of differing samples would have shown none that seldom
+                assert (1 - high) ** 50 == pytest.approx((1 - confidence) / 2) and low == -high
+                continue
+            test = binomtest(wins, wins + losses)
+            share = test.proportion_ci(confidence, "exact")
+            differing = (wins + losses) / 50
+            assert (low, high) == pytest.approx((differing * (2 * share.low - 1), differing * (2 * share.high - 1)))
+            assert (low > 0 or high < 0) == (test.pvalue < 1 - confidence)
+            assert exact_interval(losses, wins, 50, confidence=confidence) == pytest.approx((-high, -low))
+
+
+def simulated(num_samples: int, wins: float, losses: float) -> tuple[float, float]:
+    """Over 1500 test sets: how often there is a clear answer, and how often the interval has the true gain."""
+    seen = functools.cache(lambda w, l: gain(*outcomes(w, l, num_samples - w - l)))  # noqa: E741
+    counts = np.random.default_rng(1).multinomial(num_samples, [wins, losses, 1 - wins - losses], 1500)
+    found: list[Gain] = [seen(int(w), int(l)) for w, l, _ in counts]  # noqa: E741
+    clear = np.mean([entry.answer != "no clear gain" for entry in found])
+    covered = np.mean([entry.interval[0] - 1e-9 <= wins - losses <= entry.interval[1] + 1e-9 for entry in found])
+    return float(clear), float(covered)
+
+
+@pytest.mark.parametrize(("num_samples", "share"), [(30, 0.02), (30, 0.2), (100, 0.03), (100, 0.1), (300, 0.02)])
+def test_where_there_is_no_gain_at_most_one_in_twenty_is_claimed(num_samples: int, share: float) -> None:
+    clear, covered = simulated(num_samples, share / 2, share / 2)
+    assert clear <= 0.05 and covered >= 0.95
+
+
+@pytest.mark.parametrize(("num_samples", "wins", "losses"), [(30, 0.05, 0.0), (100, 0.02, 0.0), (300, 0.005, 0.0),
+                                                             (30, 0.03, 0.01), (100, 0.1, 0.05)])  # fmt: skip
+def test_the_interval_covers_a_gain_that_few_samples_show(num_samples: int, wins: float, losses: float) -> None:
+    # the bootstrap alone covers 0.77 to 0.88 of the first four
+    assert simulated(num_samples, wins, losses)[1] >= 0.95
 
 
 def test_pairing_matters() -> None:
@@ -66,7 +132,7 @@ def test_no_difference_has_an_interval_around_zero() -> None:
 
 
 def test_same_seed_same_interval() -> None:
-    pair = outcomes(30, 20, 40)
+    pair = outcomes(300, 200, 400)
     assert gain(*pair, seed=1) == gain(*pair, seed=1)
     assert gain(*pair, seed=1) != gain(*pair, seed=2)
     wide, narrow = gain(*pair, confidence=0.99).interval, gain(*pair, confidence=0.8).interval

@@ -13,7 +13,7 @@ from headstart.data.dataset import Dataset
 from headstart.data.split import Split
 from headstart.errors import Incompatible
 from headstart.metrics import classification as metrics
-from headstart.models.backbone import Backbone, Features
+from headstart.models.backbone import Backbone, Features, grouped
 from headstart.models.zoo import assemble
 from headstart.predictor import Predictor
 from headstart.tasks import Head, Task
@@ -24,7 +24,10 @@ from headstart.tuning import freeze_others, training_mode
 
 
 class Approach(ABC):
-    """A frozen dataclass of settings with one verb. Selection happens on ``split.valid``; the test is not for it."""
+    """A frozen dataclass of settings with one verb. Selection happens on ``split.valid``; the test is not for it.
+
+    A setting that names a model is a field with ``metadata={"reference": True}``: run.toml then keeps a path absolute.
+    """
 
     needs: frozenset[str]
 
@@ -50,7 +53,7 @@ def check(approach: Approach, backbone: Backbone) -> None:
 def fresh(backbone: Backbone, seed: int) -> Backbone:
     """The same architecture and preprocessing with newly drawn weights."""
     sow(seed, 1)
-    return assemble(backbone.card, f"{backbone.reference} from scratch", None)
+    return assemble(backbone.card, f"{backbone.reference} from scratch", None, backbone.assets)
 
 
 class Network(nn.Module):
@@ -96,18 +99,20 @@ def judge(task: Task, valid: Dataset, run: Run) -> Any:
     The score is the accuracy less a small part of the loss, so that of two equal accuracies the surer one wins.
     """
     labels = task.encode(valid.labels or [])
-    shaped: list[list[np.ndarray]] = []
+    shaped: list[tuple[list[int], list[Any]]] = []
 
     @torch.inference_mode()
     def validate(module: Network) -> dict[str, float]:
         backbone, head = module.backbone.eval(), module.head.eval()
         if not shaped:
             batches = Batches(valid, labels, backbone, 64)
-            chunks = [range(i, min(i + 64, len(valid))) for i in range(0, len(valid), 64)]
-            shaped.extend([[batches._sample(i, 0) for i in chunk] for chunk in chunks])
+            values = [batches.sample(i, 0) for i in range(len(valid))]
+            groups = grouped([backbone.cost(value) for value in values], 2 * backbone.batch_cost)
+            shaped.extend((group, [values[i] for i in group]) for group in groups)
+        logits = np.empty((len(valid), len(task.to_dict()["classes"])))
         with run.autocast:
-            outputs = [head(backbone(backbone.batch(chunk))).float() for chunk in shaped]
-        logits = torch.cat(outputs).cpu().numpy().astype(float)
+            for group, some in shaped:
+                logits[group] = head(backbone(backbone.batch(some))).float().cpu().numpy()
         loss = metrics.log_loss(logits, labels)
         found = metrics.scores(task.probabilities(torch.from_numpy(logits)), labels, task.to_dict()["classes"])
         chosen = {name: found[name] for name in ("accuracy", "precision", "recall", "f1")}

@@ -7,7 +7,7 @@ for showing both the same view).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch.nn import functional
 from headstart import models
 from headstart.approaches import Approach, Network, check, fresh, judge
 from headstart.data.split import Split
-from headstart.errors import ConfigError
+from headstart.errors import ConfigError, Incompatible
 from headstart.models.backbone import Backbone
 from headstart.predictor import Predictor
 from headstart.tasks import Task
@@ -38,7 +38,7 @@ class Distill(Approach):
     Others as in Scratch.
     """
 
-    teacher: str = ""
+    teacher: str = field(default="", metadata={"reference": True})
     teacher_size: int = 0
     views: int = 6
     weight: float = 4.0
@@ -93,6 +93,11 @@ class Teacher:
 
     def __init__(self, settings: Distill, split: Split, run: Run) -> None:
         backbone = models.load(settings.teacher).eval()
+        if backbone.card.modality != split.train.modality:
+            raise Incompatible(
+                f"The teacher {settings.teacher} takes samples of the kind {backbone.card.modality!r}, and the data holds "
+                f"{split.train.modality!r}. Choose a teacher for {split.train.modality}."
+            )
         if side := settings.teacher_size:
             channels = (backbone.card.input_size or (3,))[0]
             backbone.card = backbone.card.replace(input_size=(channels, side, side), crop_fraction=1.0)
@@ -128,4 +133,4 @@ class Teacher:
             asked = np.argwhere(self.asked)[:2048]
             first = torch.from_numpy(self.told[asked[:, 0], asked[:, 1]].astype(np.float32))
             self.mean, self.scale = first.mean(0), first.std(0) + 0.05
-        return ((told - self.mean) / self.scale).to(batch.inputs.device)
+        return ((told - self.mean) / self.scale).to(batch.labels.device)

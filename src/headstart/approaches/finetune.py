@@ -28,9 +28,11 @@ from headstart.tuning.last import Last
 class FineTune(Approach):
     """Args:
     epochs: passes over the training data at the most.
-    learning_rate: of the last stage; earlier stages are slower, the head is twice as fast.
+    learning_rate: of the last stage; earlier stages are slower, the head is twice as fast. 0: the usual one of
+        such models (3e-4 for convolutions, 1e-4 for transformers).
     stages: how many of the last stages move; 0 means all.
-    augment: comma-separated names that the modality knows: crop, flip, colour.
+    augment: comma-separated names that the modality knows (for pictures crop, flip, colour); "auto" are its usual
+        ones (crop, flip), "" none.
     patience: epochs without improvement before stopping.
     average: decay of the moving average of weights; 0 for none.
     still_norms: batch norms keep the statistics of pretraining. Those of small batches from another domain
@@ -39,10 +41,10 @@ class FineTune(Approach):
     """
 
     epochs: int = 8
-    learning_rate: float = 3e-4
+    learning_rate: float = 0.0
     batch_size: int = 32
     stages: int = 0
-    augment: str = "crop,flip"
+    augment: str = "auto"
     patience: int = 3
     average: float = 0.0
     still_norms: bool = True
@@ -53,7 +55,8 @@ class FineTune(Approach):
         start = Probe().fit(backbone, task, split, run)
         backbone, head = copy.deepcopy(backbone), start.head
         tuning = Last(self.stages) if self.stages else Full()
-        groups = tuning.groups(backbone, self.learning_rate) + decayed(list(head.parameters()), 2 * self.learning_rate)
+        rate = self.learning_rate or backbone.rate
+        groups = tuning.groups(backbone, rate) + decayed(list(head.parameters()), 2 * rate)
         train(backbone, head, task, split, run, groups=groups, settings=self)
         return Predictor(backbone.eval(), head.eval(), task, split.train.modality)
 
@@ -63,7 +66,7 @@ def seconds_an_epoch(backbone: Backbone, task: Task, split: Split) -> float:
     network, labels = copy.deepcopy(backbone), task.encode(split.train.labels or [])
     head = task.head(backbone.spec.dim)
     few = split.train.subset(range(min(16, len(split.train))))
-    batches, run = Batches(few, labels, network, len(few), ("crop",)), Run()
+    batches, run = Batches(few, labels, network, len(few), ("auto",)), Run()
     network.train()
     seconds = 0.0
     for epoch in (0, 1):  # the first also pays for decoding and warming up

@@ -22,7 +22,8 @@ class Scratch(Approach):
     epochs: passes over the training data.
     learning_rate: of every parameter.
     label_smoothing: Szegedy et al. 2016, arXiv 1512.00567.
-    augment: comma-separated names that the modality knows: crop, flip, colour.
+    augment: comma-separated names that the modality knows (for pictures crop, flip, colour); "auto" are its usual
+        ones (crop, flip), "" none.
     patience: epochs without improvement before stopping; 0 never stops early.
     average: decay of the moving average of weights; 0 for none.
     still_norms: batch norms keep the statistics they begin with.
@@ -33,7 +34,7 @@ class Scratch(Approach):
     batch_size: int = 32
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
-    augment: str = "crop,flip"
+    augment: str = "auto"
     patience: int = 0
     average: float = 0.0
     still_norms: bool = False

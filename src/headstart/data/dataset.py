@@ -3,15 +3,47 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-Item = Path | bytes | np.ndarray
-"""One raw sample: a file, encoded bytes (a picture inside a Parquet file, say) or an array of raw values."""
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """A recording in memory.
+
+    Attributes:
+        samples: mono, float32 of shape (n,), full scale is 1.
+        rate: samples a second (Hz).
+    """
+
+    samples: np.ndarray
+    rate: int
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.samples.nbytes)
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / self.rate if self.rate else 0.0
+
+
+Row = Mapping[str, float | str | None]
+"""The features of one row of a table: numbers, categories, and None where a value is missing."""
+
+Value = np.ndarray | str | Sound | Mapping
+"""A decoded sample: a picture, a text, a recording or a row."""
+
+Item = Path | bytes | np.ndarray | str | Sound | Row
+"""One raw sample: a file, its encoded bytes (a picture inside a Parquet file, say), or the value itself.
+
+A ``str`` is a text, never the path of one: paths are ``Path``.
+"""
 
 
 @dataclass(frozen=True)
@@ -22,7 +54,7 @@ class Dataset:
         items: n raw samples, see ``Item``.
         names: n strings that tell a person which sample this is (a path relative to the data, a row number).
         labels: n class names, or None where the data set carries no labels.
-        modality: "image"; the name of a module in ``headstart.data.modalities``.
+        modality: "image", "text", "audio" or "table": the name of a module in ``headstart.data.modalities``.
         groups: n group names (patient, speaker): samples of one group never stand on two sides of a split.
         declared: n split names out of "train", "valid", "test" where the data brings its own, else None.
         origin: what the user gave, for messages and the report.
@@ -82,11 +114,22 @@ class Dataset:
 
 
 def content(item: Item) -> bytes:
-    """The raw bytes of a sample: of the file, or of the array with its shape and type in front."""
+    """The bytes that tell a sample from every other: of the file, or of the value with its kind in front."""
     if isinstance(item, Path):
         return item.read_bytes()
     if isinstance(item, bytes):
         return item
+    if isinstance(item, str):  # half a surrogate pair cannot be encoded plainly, and is refused later, by name
+        return b"\0headstart text\0" + item.encode("utf-8", "surrogatepass")
+    if isinstance(item, Sound):
+        samples = np.ascontiguousarray(item.samples, dtype="<f4")
+        return f"\0headstart sound\0{item.rate} {samples.shape}\0".encode() + samples.tobytes()
+    if isinstance(item, Mapping):
+        row = {
+            str(name): value if value is None or isinstance(value, str) else float(value)
+            for name, value in item.items()
+        }
+        return b"\0headstart row\0" + json.dumps(row, sort_keys=True).encode()
     header = f"{item.dtype.str}{item.shape}".encode()
     return header + np.ascontiguousarray(item).tobytes()
 

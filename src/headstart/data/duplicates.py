@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 
 from headstart import plugins
-from headstart.data.dataset import Dataset, content, content_key
-from headstart.data.modalities import Modality
+from headstart.data.dataset import Dataset, Item, content, content_key
+from headstart.data.modalities import Modality, counted
 from headstart.errors import UnreadableError
 from headstart.progress import track
 
 CHUNK = 256  # samples whose bytes are held at once
+HELD = 16_000_000  # bytes: larger files are read again rather than held
 BLOCK = 1024  # rows of one matrix product
 
 
@@ -37,6 +40,7 @@ class Scan:
         unreadable: index -> reason of each sample that cannot be decoded.
         threshold: the inner product of fingerprints from which on two samples are copies.
         decoded: how many samples were decoded, that is, were not known from an earlier scan.
+        findings: what is odd about samples that can be decoded, such as "silent" -> their indices.
     """
 
     keys: tuple[bytes, ...]
@@ -44,10 +48,11 @@ class Scan:
     unreadable: dict[int, str]
     threshold: float
     decoded: int = 0
+    findings: dict[str, list[int]] = field(default_factory=dict)
 
 
 def scan(dataset: Dataset, store: BlobStore | None = None) -> Scan:
-    """Read every sample once, and decode those at a small size whose fingerprint is not in the store yet."""
+    """Read every sample once, and decode those whose fingerprint is not in the store yet (pictures at a small size)."""
     modality: Modality = plugins.variant("data.modalities", dataset.modality, Modality)()
     ranges = [range(i, min(i + CHUNK, len(dataset))) for i in range(0, len(dataset), CHUNK)]
     with ThreadPoolExecutor(4) as pool:
@@ -63,46 +68,65 @@ def scan(dataset: Dataset, store: BlobStore | None = None) -> Scan:
         unreadable={i: reason for chunk in chunks for i, reason in chunk[2].items()},
         threshold=modality.fingerprint_threshold,
         decoded=sum(chunk[3] for chunk in chunks),
+        findings=_by_finding({i: found for chunk in chunks for i, found in chunk[4].items()}),
     )
 
 
-Chunk = tuple[list[bytes], list[np.ndarray | None], dict[int, str], int]
+def _by_finding(found: dict[int, list[str]]) -> dict[str, list[int]]:
+    findings: dict[str, list[int]] = {}
+    for i, each in found.items():
+        for finding in each:
+            findings.setdefault(finding, []).append(i)
+    return findings
+
+
+Chunk = tuple[list[bytes], list[np.ndarray | None], dict[int, str], int, dict[int, list[str]]]
 
 
 def _scan_chunk(
     dataset: Dataset, rows: range, modality: Modality, store: BlobStore | None, pool: ThreadPoolExecutor
 ) -> Chunk:
-    """Keys, fingerprints, reasons and the number of decoded samples of ``rows``."""
+    """Keys, fingerprints, reasons, the number of decoded samples and the findings of ``rows``."""
 
-    def load(row: int) -> tuple[bytes, bytes | np.ndarray | None]:
+    def load(row: int) -> tuple[bytes, Item | None]:
         item = dataset.items[row]
         try:
             raw = content(item)
         except OSError:
             return b"", None
-        return content_key(raw), item if isinstance(item, np.ndarray) else raw
+        if not isinstance(item, (Path, bytes)):
+            return content_key(raw), item
+        return content_key(raw), raw if len(raw) <= HELD else None
 
-    def describe(row: int) -> np.ndarray | str:
-        item = loaded[row][1]
+    def describe(row: int) -> tuple[np.ndarray, list[str]] | str:
+        item, name = loaded[row][1], dataset.names[row]
         try:
-            return modality.fingerprint(dataset.items[row] if item is None else item, dataset.names[row])
+            value = modality.decode(dataset.items[row] if item is None else item, modality.scan_side, name)
+            return modality.fingerprint(value, name), modality.check(value)
         except UnreadableError as problem:
-            return str(problem).removeprefix(f"{dataset.names[row]} cannot be read as a picture: ")
+            return str(problem).removeprefix(f"{name} cannot be read as a {modality.noun[0]}: ")
 
     loaded = dict(zip(rows, pool.map(load, rows), strict=True))
     keys = [loaded[row][0] for row in rows]
     space = modality.fingerprint_space
-    known = store.get_many(space, [key for key in dict.fromkeys(keys) if key]) if store else {}
+    unique = [key for key in dict.fromkeys(keys) if key]
+    known = store.get_many(space, unique) if store else {}
+    odd = store.get_many(f"{space}-findings", [key for key in unique if key in known]) if store else {}
     missing = [row for row in rows if loaded[row][0] not in known]
     fresh = dict(zip(missing, pool.map(describe, missing), strict=True))
-    vectors = {row: value for row, value in fresh.items() if isinstance(value, np.ndarray)}
+    vectors = {row: found[0] for row, found in fresh.items() if not isinstance(found, str)}
+    findings = {row: json.loads(odd[loaded[row][0]]) for row in rows if loaded[row][0] in odd}
+    news = {row: found[1] for row, found in fresh.items() if not isinstance(found, str) and found[1]}
+    if store and news:  # before the fingerprints: a sample whose fingerprint is known is not checked again
+        store.put_many(f"{space}-findings", {loaded[row][0]: json.dumps(found).encode() for row, found in news.items()})
     if store and vectors:
         store.put_many(space, {loaded[row][0]: vector.astype("<f4").tobytes() for row, vector in vectors.items()})
     prints = [
         np.frombuffer(known[key], "<f4") if key in known else vectors.get(row)
         for row, key in zip(rows, keys, strict=True)
     ]
-    return keys, prints, {row: why for row, why in fresh.items() if isinstance(why, str)}, len(missing)
+    reasons = {row: why for row, why in fresh.items() if isinstance(why, str)}
+    return keys, prints, reasons, len(missing), findings | news
 
 
 def clusters(scan: Scan) -> np.ndarray:
@@ -149,11 +173,14 @@ def joined(labels: np.ndarray, links: np.ndarray) -> np.ndarray:
 
 
 def drop_unreadable(dataset: Dataset, scan: Scan, on_bad: Literal["error", "skip"] | str) -> Dataset:
-    """The samples that can be decoded; with "error" the whole ``dataset``, or an error if one cannot.
+    """The samples that can be decoded, with a note on each finding of the scan; with "error" all of ``dataset``, or
+    an error if one cannot be decoded.
 
     Raises:
         UnreadableError: ``on_bad`` is "error" and there are unreadable samples, or none is readable.
     """
+    if scan.findings:
+        dataset = dataset.with_notes(*_findings(dataset, scan))
     if not scan.unreadable:
         return dataset
     names = [dataset.names[i] for i in scan.unreadable]
@@ -165,6 +192,15 @@ def drop_unreadable(dataset: Dataset, scan: Scan, on_bad: Literal["error", "skip
         raise UnreadableError(f"{count}, so none is left: {listed}", names)
     kept = (i for i in range(len(dataset)) if i not in scan.unreadable)
     return dataset.subset(kept).with_notes(f"{count} and were left out: {_listed(names, 20)}")
+
+
+def _findings(dataset: Dataset, scan: Scan) -> list[str]:
+    """``3 recordings are silent: a.wav, b.wav, c.wav``."""
+    return [
+        f"{counted(len(rows), dataset.modality)} {'are' if rows[1:] else 'is'} {finding}: "
+        f"{_listed([dataset.names[i] for i in sorted(rows)], 5)}"
+        for finding, rows in sorted(scan.findings.items())
+    ]
 
 
 def _listed(entries: Sequence[str], limit: int) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from headstart.data.dataset import Dataset
 from headstart.data.duplicates import joined
+from headstart.data.modalities import nouns
 from headstart.errors import ConfigError, DataError
 
 SIDES = ("train", "valid", "test")
@@ -208,9 +209,8 @@ def _respect(
             if copies.any():
                 what = "training" if side == TRAIN else "validation"
                 notes.append(
-                    f"{copies.sum()} pictures in {SIDES[side]}/ were (near-)copies of {SIDES[kept]} "
-                    "pictures and were "
-                    f"moved out of {what}"
+                    f"{copies.sum()} {nouns(dataset.modality)} in {SIDES[side]}/ were (near-)copies of {SIDES[kept]} "
+                    f"{nouns(dataset.modality)} and were moved out of {what}"
                 )
                 sides[copies] = OUT
     absent = {side: share for side, share in shares.items() if share and not (sides == side).any()}

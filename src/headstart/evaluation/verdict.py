@@ -1,8 +1,11 @@
-"""The verdict: did the pretrained start help? A paired bootstrap on the same test samples answers.
+"""The verdict: did the pretrained start help? A paired bootstrap and McNemar's exact test answer.
 
 The gain over a baseline is the difference of two accuracies on one test set. Its interval comes from drawing the
 test samples anew with replacement, model and baseline together (Efron and Tibshirani 1993, chapter 16; Koehn 2004
-for the paired form): what both get right or wrong cancels, so the interval is as narrow as the data allow.
+for the paired form): what both get right or wrong cancels, so the interval is as narrow as the data allow. Where the two differ on few samples the
+bootstrap is too narrow (four better and none worse would be a gain for sure), so the interval also covers the exact one
+that belongs to McNemar's test (McNemar 1947; Fagerland et al. 2013, doi 10.1186/1471-2288-13-91): it leaves out zero
+only if both say so.
 "Negative transfer", the answer ``hurt``, is a gain below zero (Zhang et al. 2021, arXiv 2009.00909).
 """
 
@@ -50,7 +53,7 @@ class Verdict:
         summary: one sentence with the gain that decided and its interval in points.
         comparisons: one for each baseline.
         per_class: answer, gain and interval of the accuracy on each class's own samples, against the stronger baseline;
-            not corrected for the number of classes, so a few look better or worse by chance alone.
+            not corrected for the number of classes, so with many some look better or worse by chance alone.
         confidence: of the intervals.
     """
 
@@ -65,7 +68,11 @@ class Verdict:
 
 
 def gain(candidate: np.ndarray, baseline: np.ndarray, *, confidence: float = 0.95, seed: int = 0) -> Gain:
-    """The paired gain of two boolean vectors (n,): which test samples each got right."""
+    """The paired gain of two boolean vectors (n,): which test samples each got right.
+
+    The interval spans the percentile bootstrap and the exact conditional interval (``exact_interval``), so it leaves
+    out zero only where the exact McNemar test has p < 1 - confidence, too. Fewer than 10 samples give (-1, 1).
+    """
     difference = candidate.astype(np.int8) - baseline.astype(np.int8)
     # Resampling n differences out of {-1, 0, 1} is a multinomial draw of their three counts.
     counts = np.array([(difference == value).sum() for value in (-1, 0, 1)])
@@ -73,11 +80,30 @@ def gain(candidate: np.ndarray, baseline: np.ndarray, *, confidence: float = 0.9
     means = (drawn[:, 2] - drawn[:, 0]) / len(difference)
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
+    exact_low, exact_high = exact_interval(int(counts[2]), int(counts[0]), len(difference), confidence=confidence)
+    low, high = min(low, exact_low), max(high, exact_high)
     if len(difference) < 10:  # too few to claim anything
         low, high = -1.0, 1.0
-    elif not counts[[0, 2]].any():  # every sample the same: one more could have differed
-        low, high = -1 / len(difference), 1 / len(difference)
     return Gain(float(difference.mean()), (float(low), float(high)))
+
+
+def exact_interval(wins: int, losses: int, num_samples: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """The gain's interval given how many samples only the candidate got right (``wins``) or only the baseline.
+
+    Of the d samples that differ the candidate wins a share p, whose interval is that of Clopper and Pearson (1934);
+    the gain is d / n * (2 p - 1). It leaves out zero exactly where the two-sided binomial (McNemar) test has
+    p < 1 - confidence. Without any difference it spans the shares of differing samples, all to one side, that
+    would have shown none with a probability of (1 - confidence) / 2.
+    """
+    from scipy.special import betaincinv
+
+    tail, differing = (1 - confidence) / 2, wins + losses
+    if not differing:
+        unseen = 1 - tail ** (1 / num_samples)
+        return -unseen, unseen
+    lowest = float(betaincinv(wins, losses + 1, tail)) if wins else 0.0
+    highest = float(betaincinv(wins + 1, losses, 1 - tail)) if losses else 1.0
+    return differing / num_samples * (2 * lowest - 1), differing / num_samples * (2 * highest - 1)
 
 
 def verdict(

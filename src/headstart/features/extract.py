@@ -5,25 +5,27 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 
 from headstart import plugins
-from headstart.data.dataset import Dataset, Item, content, content_key
+from headstart.data.dataset import Dataset, content, content_key
 from headstart.data.modalities import Modality
 from headstart.features.table import FeatureTable
-from headstart.models.backbone import Backbone, fingerprint
+from headstart.models.backbone import Backbone, fingerprint, grouped
 from headstart.progress import say, track
 from headstart.store import Store
 
-BATCH = 32  # samples; larger batches leave the processor's cache and are slower
-CHECKED = 8  # samples of the first batch that are compared with the plain computation
+CHECKED = 8  # samples on which the fast network is compared with float32
+WHOLE = 4  # of these, how many are also decoded whole, which is what a reduced scale is compared with
 AGREEMENT = 0.999  # least mean cosine between the fast and the plain features
 MARGIN = 2.0  # a picture decoded at a reduced scale keeps this many times the pixels a side that are needed
+SAVED = 2048  # computed samples between two writes to the store; an interruption loses no more than this
 PATHS = ("scaled", "whole", "plain")  # the fast network on pictures decoded at a reduced scale, or whole; float32
 
 
@@ -31,67 +33,80 @@ def extract(backbone: Backbone, dataset: Dataset, store: Store | None = None, *,
     """The pooled features of every sample, in order.
 
     Memory holds the features and a few batches of decoded samples, whatever the size of the data set.
-    The fast path (folded batch norms, bfloat16, pictures decoded at a reduced scale) is compared with the plain
-    one (float32, full decode) on the first samples; where they disagree the plain one is used, and said.
+    The fast path (bfloat16, pictures decoded at a reduced scale) is compared with the plain one (float32, full
+    decode) on the first samples; where they disagree the plain one is used, and said.
 
     Raises:
         UnreadableError: a sample cannot be decoded.
     """
     begun = time.perf_counter()
     modality: Modality = plugins.variant("data.modalities", dataset.modality, Modality)()
-    worker = _Extraction(backbone.eval(), modality, PATHS if fast else PATHS[-1:])
+    worker = _Extraction(backbone.eval(), modality, dataset, fast)
     with ThreadPoolExecutor(_workers()) as pool, torch.inference_mode():
         keys = list(pool.map(lambda item: content_key(content(item)), dataset.items))
         identity = fingerprint(backbone)
-        kept = _Kept(store, f"features-{identity}-{worker.path}", keys)
-        while kept.todo and not worker.agrees(pool, [dataset.items[i] for i in kept.todo[:CHECKED]]):
+        kept = _Kept(store, f"features-{identity}-{worker.path}", keys, backbone.spec.dim)
+        while kept.todo and not worker.agrees(pool, kept.todo[:CHECKED]):
             worker.give_up()
-            kept = _Kept(store, f"features-{identity}-{worker.path}", keys)
-        chunks = [kept.todo[i : i + BATCH] for i in range(0, len(kept.todo), BATCH)]
-        batches = worker.run(pool, dataset, chunks)
-        for chunk, values in zip(chunks, track(batches, "features", len(chunks)), strict=False):
-            kept.add([keys[i] for i in chunk], values)
+            kept = _Kept(store, f"features-{identity}-{worker.path}", keys, backbone.spec.dim)
+        computed = len(kept.todo)
+        for places, vectors in track(worker.run(pool, kept.todo), "features", worker.num_batches(computed)):
+            kept.add(places, vectors)
         kept.flush()
-    vectors = np.empty((len(dataset), backbone.spec.dim), np.float32)
-    for i, key in enumerate(keys):
-        vectors[i] = np.frombuffer(kept.known[key], np.float32)
+    precision = worker.precision if computed else "cached"
     seconds = time.perf_counter() - begun
-    precision = worker.precision if kept.todo else "cached"
-    return FeatureTable(vectors, dataset.labels, dataset.names, len(kept.todo), precision, seconds)
+    return FeatureTable(kept.complete(), dataset.labels, dataset.names, computed, precision, seconds)
 
 
 class _Kept:
-    """The features that are known by content, and the places of the samples (one for each content) that lack them."""
+    """The features by place; what the store holds of them, and the places (one for each content) that it lacks."""
 
-    def __init__(self, store: Store | None, space: str, keys: list[bytes]) -> None:
-        self.store, self.space = store, space
-        self.known = store.get_many(space, list(dict.fromkeys(keys))) if store else {}
-        first: dict[bytes, int] = {}
-        for i, key in enumerate(keys):
-            first.setdefault(key, i)
-        self.todo = [i for key, i in first.items() if key not in self.known]
-        self._unsaved: dict[bytes, bytes] = {}
+    def __init__(self, store: Store | None, space: str, keys: list[bytes], dim: int) -> None:
+        self.store, self.space, self.keys = store, space, keys
+        self.vectors = np.empty((len(keys), dim), np.float32)
+        self.first: dict[bytes, int] = {}
+        for place, key in enumerate(keys):
+            self.first.setdefault(key, place)
+        known: set[bytes] = set()
+        distinct = list(self.first)
+        for start in range(0, len(distinct) if store else 0, SAVED):  # in parts, so as not to hold everything twice
+            found = store.get_many(space, distinct[start : start + SAVED]) if store else {}
+            for key, blob in found.items():
+                self.vectors[self.first[key]] = np.frombuffer(blob, np.float32)
+            known.update(found)
+        self.todo = [place for key, place in self.first.items() if key not in known]
+        self._unsaved: list[int] = []
 
-    def add(self, keys: list[bytes], vectors: np.ndarray) -> None:
-        fresh = {key: vector.tobytes() for key, vector in zip(keys, vectors, strict=True)}
-        self.known.update(fresh)
-        self._unsaved.update(fresh)
-        if len(self._unsaved) >= 64 * BATCH:  # an interruption loses no more than this
+    def add(self, places: list[int], vectors: np.ndarray) -> None:
+        self.vectors[places] = vectors
+        self._unsaved += places
+        if len(self._unsaved) >= SAVED:
             self.flush()
 
     def flush(self) -> None:
         if self.store:
-            self.store.put_many(self.space, self._unsaved)
-        self._unsaved = {}
+            self.store.put_many(self.space, {self.keys[i]: self.vectors[i].tobytes() for i in self._unsaved})
+        self._unsaved = []
+
+    def complete(self) -> np.ndarray:
+        """(n, dim) with the copies filled in."""
+        for place, key in enumerate(self.keys):
+            if self.first[key] != place:
+                self.vectors[place] = self.vectors[self.first[key]]
+        return self.vectors
 
 
 class _Extraction:
     """One pass over a data set: which path it takes, and the prefetching of decoded samples."""
 
-    def __init__(self, backbone: Backbone, modality: Modality, paths: tuple[str, ...]) -> None:
+    def __init__(self, backbone: Backbone, modality: Modality, dataset: Dataset, fast: bool) -> None:
         self.plain = backbone
         self.modality = modality
-        self.paths = paths
+        self.dataset = dataset
+        self.paths: tuple[str, ...] = PATHS if fast else PATHS[-1:]
+        if backbone.decode_side() is None:
+            self.paths = tuple(path for path in self.paths if path != "scaled")
+        self._first: tuple[list[int], np.ndarray] | None = None
 
     @property
     def path(self) -> str:
@@ -112,42 +127,67 @@ class _Extraction:
     def give_up(self) -> None:
         self.paths = self.paths[1:]
 
-    def run(self, pool: ThreadPoolExecutor, dataset: Dataset, chunks: list[list[int]]) -> Iterator[np.ndarray]:
-        """(len(chunk), dim) features of each chunk of sample numbers, decoded two chunks ahead."""
+    def num_batches(self, computed: int) -> int | None:
+        """For the bar: known where all samples cost the same."""
+        return -(-computed // self.plain.window) if self.plain.window == self.plain.batch_cost else None
+
+    def run(self, pool: ThreadPoolExecutor, todo: list[int]) -> Iterator[tuple[list[int], np.ndarray]]:
+        """Places and their features (len(places), dim), batch by batch; decoded two windows ahead."""
+        if self._first and self._first[0] == todo[: len(self._first[0])]:  # computed for the check: not again
+            yield self._first
+            todo = todo[len(self._first[0]) :]
+        window = self.plain.window
+        windows = [todo[i : i + window] for i in range(0, len(todo), window)]
+        part = max(1, window // 8)
         ahead: deque[list[Future]] = deque()
-        for number in range(len(chunks) + 2):
-            if number < len(chunks):
-                ahead.append([pool.submit(self._shaped, dataset.items[i]) for i in chunks[number]])
+        for number in range(len(windows) + 2):
+            if number < len(windows):
+                some = windows[number]
+                parts = [some[i : i + part] for i in range(0, len(some), part)]
+                ahead.append([pool.submit(self._shaped, places) for places in parts])
             if number >= 2 and ahead:
-                shaped = [future.result() for future in ahead.popleft()]
-                yield self._features(self.used, shaped)
+                places = windows[number - 2]
+                shaped = [value for future in ahead.popleft() for value in future.result()]
+                for group in grouped([self.plain.cost(value) for value in shaped], self.plain.batch_cost):
+                    yield [places[i] for i in group], _features(self.used, [shaped[i] for i in group])
 
-    def _shaped(self, item: Item) -> np.ndarray:
-        side = self.plain.decode_side() if self.path == "scaled" else None
-        return self.plain.shape(self.modality.decode(item, side and round(side * MARGIN)))
+    def _shaped(self, places: Sequence[int], *, whole: bool = False) -> list[Any]:
+        side = self.plain.decode_side() if self.path == "scaled" and not whole else None
+        least = side and round(side * MARGIN)
+        items, names = self.dataset.items, self.dataset.names
+        values = [self.modality.decode(items[i], least, names[i]) for i in places]
+        return self.plain.shapes(values)
 
-    @staticmethod
-    def _features(backbone: Backbone, shaped: list[np.ndarray]) -> np.ndarray:
-        return backbone(backbone.batch(shaped)).vector.float().cpu().numpy()
-
-    def agrees(self, pool: ThreadPoolExecutor, items: list[Item]) -> bool:
+    def agrees(self, pool: ThreadPoolExecutor, places: list[int]) -> bool:
         """Whether this path gives the plain features on these samples; says so where it does not."""
+        self._first = None
         if self.path == "plain":
             return True
-        quick = self._features(self.used, list(pool.map(self._shaped, items)))
-        plain = self._features(
-            self.plain, list(pool.map(lambda item: self.plain.shape(self.modality.decode(item)), items))
-        )
-        lengths = np.linalg.norm(quick, axis=1) * np.linalg.norm(plain, axis=1)
-        agreement = float(((quick * plain).sum(1) / np.maximum(lengths, 1e-12)).mean())
+        shaped = [value for (value,) in pool.map(lambda place: self._shaped([place]), places)]
+        quick = _features(self.used, shaped)
+        agreement = _cosine(quick, _features(self.plain, shaped))
+        if self.path == "scaled":
+            whole = [value for (value,) in pool.map(lambda i: self._shaped([i], whole=True), places[:WHOLE])]
+            agreement = min(agreement, _cosine(quick[:WHOLE], _features(self.plain, whole)))
         if agreement >= AGREEMENT:
+            self._first = places, quick
             return True
-        slower = {"scaled": "decoding pictures whole", "whole": "computing in float32"}[self.path]
+        slower = "computing in float32" if self.paths[1] == "plain" else "decoding pictures whole"
         say(
             f"Fast features ({self.path}, {self.precision}) differ from the plain ones (cosine {agreement:.4f}, at least "
             f"{AGREEMENT} wanted); {slower} from here on, which is slower."
         )
         return False
+
+
+def _features(backbone: Backbone, shaped: list[Any]) -> np.ndarray:
+    return backbone(backbone.batch(shaped)).vector.float().cpu().numpy()
+
+
+def _cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """The mean cosine of the rows of two arrays (n, dim)."""
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return float(((one * other).sum(1) / np.maximum(lengths, 1e-12)).mean())
 
 
 def _workers() -> int:

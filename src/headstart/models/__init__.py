@@ -28,7 +28,8 @@ def split_reference(reference: str) -> tuple[str, str]:
     zoo, colon, name = reference.partition(":")
     if colon and zoo in plugins.names("models.zoo"):
         return zoo, name
-    if Path(reference).exists():
+    place = reference.partition("?")[0]  # a folder may be followed by a choice of size and crop
+    if Path(reference).exists() or (place and Path(place).exists()):
         return "local", reference
     candidates = [f"{z}:{n}" for z in plugins.names("models.zoo") for n in _search(z)]
     raise UnknownModel(
@@ -41,7 +42,7 @@ def split_reference(reference: str) -> tuple[str, str]:
 def load(reference: str, *, pretrained: bool = True) -> Backbone:
     """The backbone of a reference; ``pretrained=False`` gives the same architecture with fresh weights.
 
-    A reference may choose the input's size and crop: ``timm:resnet18?input_size=3,128,128``.
+    A reference may choose the input's size and crop: ``timm:resnet18?input_size=3,128,128``, ``folder?crop_fraction=1``.
 
     Raises:
         UnknownModel, ModelError, MissingStatistics, UnsafeFile: see ``headstart.errors``.
@@ -49,9 +50,9 @@ def load(reference: str, *, pretrained: bool = True) -> Backbone:
     from headstart.models.zoo import Zoo
 
     zoo, name = split_reference(reference)
-    if zoo == "local":
-        return plugins.variant("models.zoo", zoo, Zoo)().load(name, pretrained=pretrained)
-    name, _, changes = name.partition("?")
+    changes = ""
+    if zoo != "local" or not ("#" in name or Path(name).exists()):  # behind # the query states a card
+        name, _, changes = name.partition("?")
     backbone = plugins.variant("models.zoo", zoo, Zoo)().load(name, pretrained=pretrained)
     if changes:
         backbone.card = changed(backbone.card, changes)
@@ -81,10 +82,13 @@ def changed(card: ModelCard, query: str) -> ModelCard:
 
 
 def nearest(name: str, candidates: list[str]) -> str:
-    """A sentence that offers the candidates nearest to ``name``, or nothing."""
-    by_name = {candidate.partition(":")[2].lower(): candidate for candidate in candidates}
+    """A sentence that offers the candidates (``zoo:name``) nearest to ``name``, of every zoo that has them, or nothing."""
+    by_name: dict[str, list[str]] = {}
+    for candidate in candidates:
+        by_name.setdefault(candidate.partition(":")[2].lower(), []).append(candidate)
     close = difflib.get_close_matches(name.lower(), list(by_name), n=3, cutoff=0.5)
-    return f" Nearest: {', '.join(by_name[entry] for entry in close)}." if close else ""
+    offered = [candidate for entry in close for candidate in dict.fromkeys(by_name[entry])]
+    return f" Nearest: {', '.join(offered)}." if offered else ""
 
 
 def _search(zoo: str) -> list[str]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from headstart.data.dataset import Value
 from headstart.models.card import ModelCard
+
+Inputs = Tensor | dict[str, Tensor]
+"""One batch, ready for the network."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,16 @@ class Backbone(nn.Module, ABC):
     """A pretrained model without its head.
 
     Preprocessing belongs to the backbone because it is a property of the checkpoint: ``shape`` brings one
-    decoded value to the checkpoint's size, ``batch`` stacks shaped values and normalises them, ``forward``
-    computes features. ``prepare`` is the two together.
+    decoded value to what the checkpoint takes (a picture of its size, the numbers of tokens, patches of a sound),
+    ``batch`` stacks shaped values and normalises them, ``forward`` computes features. ``prepare`` is the two
+    together. What is shaped is a matter between the methods of one backbone.
+
+    Attributes:
+        assets: files that the checkpoint needs beside its weights (a tokeniser, a graph), by relative name.
+        layout: brings the names of a published checkpoint's weights to those of the network; None: they are the same.
+        window: how many shaped samples are held at once, to put those of like cost into one batch.
+        batch_cost: the padded cost of a batch, that is its length times the largest ``cost`` in it.
+        rate: the learning rate at which such a checkpoint is usually fine-tuned.
     """
 
     card: ModelCard
@@ -67,39 +79,73 @@ class Backbone(nn.Module, ABC):
     reference: str
     precision: torch.dtype
     network: nn.Module
+    assets: Mapping[str, bytes] = MappingProxyType({})
+    layout: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
+    window: int = 32
+    batch_cost: int = 32
+    rate: float = 3e-4
 
     @abstractmethod
-    def shape(self, value: np.ndarray, *, whole: bool = False) -> np.ndarray:
-        """One decoded value at the checkpoint's input size; called from several threads at once.
+    def shape(self, value: Any, *, whole: bool = False) -> Any:
+        """One decoded value as the checkpoint takes it; called from several threads at once.
 
         ``whole`` keeps all of the value (it was cropped by augmentation) where the default takes the
         centre crop that the checkpoint was evaluated with.
         """
 
     @abstractmethod
-    def batch(self, shaped: Sequence[np.ndarray]) -> Tensor:
+    def batch(self, shaped: Sequence[Any]) -> Inputs:
         """Shaped values as one normalised input batch."""
 
     @abstractmethod
-    def forward(self, batch: Tensor) -> Features: ...
+    def forward(self, batch: Inputs) -> Features: ...
 
-    @abstractmethod
+    def shapes(self, values: Sequence[Any], *, whole: bool = False) -> list[Any]:
+        """``shape`` of each value; a backbone that is faster on many at once has its own."""
+        return [self.shape(value, whole=whole) for value in values]
+
+    def cost(self, shaped: Any) -> int:
+        """What a shaped value costs to compute, in units of ``batch_cost``: a text's tokens; 1 where all are alike."""
+        return 1
+
+    def cut(self, value: Any) -> int:
+        """How much at the end of a value the checkpoint cannot take, in its own units (tokens); 0: all is read."""
+        return 0
+
     def decode_side(self) -> int | None:
-        """The shorter side in pixels below which a decoded picture would lose detail; None: no limit."""
+        """The shorter side in pixels below which a decoded picture would lose detail; None: no such thing."""
+        return None
 
-    def prepare(self, raw: Sequence[np.ndarray]) -> Tensor:
+    def prepare(self, raw: Sequence[Value]) -> Inputs:
         """Decoded values as one input batch, prepared as the checkpoint's card says."""
-        return self.batch([self.shape(value) for value in raw])
+        return self.batch(self.shapes(raw))
 
     def fast(self) -> Backbone:
         """A copy for inference alone that computes the same function faster; itself where there is none."""
         return self
 
 
+def grouped(costs: Sequence[int], limit: int) -> list[list[int]]:
+    """Places in batches of like cost, the dearest first; length times largest cost is within ``limit``.
+
+    Padding is then next to nothing, and memory is at its largest in the first batch, not in the last.
+    """
+    batches: list[list[int]] = []
+    largest = 0
+    for place in sorted(range(len(costs)), key=lambda i: -costs[i]):
+        if not batches or (len(batches[-1]) + 1) * largest > limit:
+            batches.append([])
+            largest = max(1, costs[place])
+        batches[-1].append(place)
+    return batches
+
+
 def fingerprint(backbone: Backbone) -> str:
     """A digest of weights and preprocessing: equal digests give equal features."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(repr((type(backbone).__name__, preprocessing(backbone.card))).encode())
+    for name, content in sorted(backbone.assets.items()):
+        digest.update(name.encode() + hashlib.blake2b(content).digest())
     for name, value in sorted(backbone.state_dict().items()):
         digest.update(name.encode())
         flat = value.detach().cpu().reshape(-1).clone()
@@ -111,7 +157,9 @@ def preprocessing(card: ModelCard) -> dict[str, Any]:
     """The entries of a card that decide what the network sees."""
     names = ("architecture", "arguments", "input_size", "mean", "std", "value_range", "channel_order",
              "interpolation", "crop_fraction", "crop_mode")  # fmt: skip
-    return {name: getattr(card, name) for name in names}
+    later = ("maximum_length", "pooling", "normalise", "sample_rate", "front_end")  # where stated
+    stated = {name: getattr(card, name) for name in later if getattr(card, name)}
+    return {name: getattr(card, name) for name in names} | stated
 
 
 def stages_of(module: nn.Module, most: int = 8) -> list[Stage]:

@@ -26,8 +26,15 @@ class ModelCard:
         channel_order: the order the checkpoint expects.
         interpolation: of the resize; "bilinear", "bicubic", "nearest" or "lanczos".
         crop_fraction: the share of the resized shorter side that the centre crop keeps.
-        crop_mode: "center" keeps the aspect ratio and crops, "squash" resizes all of the picture.
+        crop_mode: "center" keeps the aspect ratio and crops, "squash" resizes all of the picture, "border" keeps
+            the aspect ratio and all of the picture, with the mean colour around it.
         feature_dim: width of the pooled feature vector.
+        maximum_length: tokens of a text that the checkpoint reads.
+        pooling: of tokens or frames: "mean" (over those that are not padding), "cls" (the first), "last", "max".
+        normalise: whether the pooled vector is scaled to length 1.
+        sample_rate: of sounds, in Hz.
+        front_end: how a waveform becomes the network's input.
+        assets: files beside the card that the checkpoint needs (its tokeniser), by relative name.
     """
 
     architecture: str
@@ -42,13 +49,17 @@ class ModelCard:
     channel_order: Literal["RGB", "BGR"] = "RGB"
     interpolation: str = "bilinear"
     crop_fraction: float = 1.0
-    crop_mode: Literal["center", "squash"] = "center"
+    crop_mode: Literal["center", "squash", "border"] = "center"
     feature_dim: int | None = None
     license: str = "unknown"
     origin: str = ""
     checked: str = ""
     sample_rate: int | None = None
     front_end: str = ""
+    maximum_length: int | None = None
+    pooling: Literal["mean", "cls", "last", "max", ""] = ""
+    normalise: bool = False
+    assets: tuple[str, ...] = ()
 
     def with_statistics_checked(self, where: str) -> ModelCard:
         """The card itself when it states how pictures are prepared.

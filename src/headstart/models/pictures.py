@@ -11,9 +11,10 @@ import torch
 from PIL import Image as Pillow
 from torch import Tensor, nn
 
-from headstart.models.backbone import Backbone, Features, FeatureSpec, stages_of
+from headstart.models.backbone import Backbone, Features, FeatureSpec, Inputs, stages_of
 from headstart.models.card import ModelCard
 from headstart.models.fastpath import bfloat16_network
+from headstart.models.precision import bfloat16_is_native
 
 RESAMPLING = {
     "nearest": Pillow.Resampling.NEAREST,
@@ -67,7 +68,7 @@ class PictureBackbone(Backbone):
         channels, height, width = self.card.input_size or (3, 224, 224)
         return channels, height, width
 
-    def decode_side(self) -> int:
+    def decode_side(self) -> int | None:
         _, height, width = self._size
         return round(min(height, width) / self.card.crop_fraction)
 
@@ -90,8 +91,28 @@ class PictureBackbone(Backbone):
                 down, across = rows / resized_rows, columns / resized_columns
                 box = (left * across, top * down, (left + width) * across, (top + height) * down)
         picture = Pillow.fromarray(np.ascontiguousarray(value))
+        if not whole and self.card.crop_mode == "border":
+            return self._bordered(picture)
         resized = picture.resize((width, height), RESAMPLING[self.card.interpolation], box=box, reducing_gap=3.0)
         return np.asarray(resized)
+
+    def _bordered(self, picture: Pillow.Image) -> np.ndarray:
+        """The longer side resized to fit and the mean colour beside it; the pixels of timm's own two steps.
+
+        As in timm, a crop fraction below 1 cuts what is then larger than the input.
+        """
+        _, height, width = self._size
+        fraction, (low, high) = self.card.crop_fraction, self.card.value_range
+        ratio = max(picture.height / math.floor(height / fraction), picture.width / math.floor(width / fraction))
+        down, across = (max(1, round(side / ratio)) for side in picture.size[::-1])
+        colour = [round(255 * (value - low) / (high - low)) for value in self.card.mean or ()]
+        if self.card.channel_order == "BGR":
+            colour.reverse()
+        canvas = Pillow.new("RGB", (width, height), tuple(colour * (3 if len(colour) == 1 else 1)))
+        # beside a smaller picture the border is as wide left as right, or a pixel less; a larger one is cut alike
+        left, top = ((room // 2 if room >= 0 else -round(-room / 2)) for room in (width - across, height - down))
+        canvas.paste(picture.resize((across, down), RESAMPLING[self.card.interpolation]), (left, top))
+        return np.asarray(canvas)
 
     def batch(self, shaped: Sequence[np.ndarray]) -> Tensor:
         """n pictures (height, width, 3) uint8 -> (n, channels, height, width) float, channels last in memory."""
@@ -103,7 +124,8 @@ class PictureBackbone(Backbone):
         values = torch.addcmul(self.shift, pixels.to(self.scale.device).float(), self.scale)
         return values.contiguous(memory_format=torch.channels_last)
 
-    def forward(self, batch: Tensor) -> Features:
+    def forward(self, batch: Inputs) -> Features:
+        assert isinstance(batch, Tensor)
         vector, maps = self.pool(self.network, batch.to(self.precision))
         return Features(vector=vector.float(), maps=maps)
 
@@ -117,16 +139,6 @@ class PictureBackbone(Backbone):
         twin.network = bfloat16_network(copy.deepcopy(self.network).eval().requires_grad_(False), self._size)
         twin.precision = torch.bfloat16
         return twin
-
-
-def bfloat16_is_native(device: torch.device) -> bool:
-    """Whether bfloat16 arithmetic is done by the hardware (AVX-512 BF16 or AMX on x86, any recent GPU)."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu":
-        return False
-    capabilities = getattr(torch.backends.cpu, "get_cpu_capability", lambda: "")()
-    return "AVX512" in capabilities and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def global_average(network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:

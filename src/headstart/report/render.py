@@ -18,6 +18,8 @@ from headstart.report import figures, wording
 
 READABLE = 30  # classes: the largest confusion matrix whose cells can still be read
 NUM_MISTAKES = 30  # thumbnails shown
+EXCERPTS = ("text", "table")  # the modalities whose previews are words
+MAX_EXCERPT = 400  # characters
 PREVIEW = re.compile(r"data:image/(?:jpeg|png);base64,[A-Za-z0-9+/]+={0,2}")
 
 
@@ -65,7 +67,10 @@ def _view(folder: Path) -> dict[str, Any]:
     counts = {split: _whole_numbers(entry) for split, entry in _table(data, "counts").items() if entry}
     classes = [str(name) for name in data.get("classes") or _names(counts)]
     scores, verdict = _table(result, "scores"), _table(result, "verdict")
-    mistakes = [_mistake(entry) for entry in _rows(folder / "mistakes.json", _json(folder / "mistakes.json"))]
+    mistakes = [
+        _mistake(entry, result.get("modality"))
+        for entry in _rows(folder / "mistakes.json", _json(folder / "mistakes.json"))
+    ]
     toml = _text(folder / "run.toml")
     return {
         "result": result,
@@ -176,10 +181,14 @@ def _hurt(verdicts: dict[str, Any]) -> list[str]:
     return [name for name in verdicts if _table(verdicts, name).get("answer") == "hurt"]
 
 
-def _mistake(entry: dict[str, Any]) -> dict[str, Any]:
+def _mistake(entry: dict[str, Any], modality: Any) -> dict[str, Any]:
+    """The preview as an inline picture, or, of texts and rows, as an excerpt that the template escapes."""
     preview = entry.get("preview")
+    if modality in EXCERPTS:
+        excerpt = preview[:MAX_EXCERPT].strip() if isinstance(preview, str) else ""
+        return {**entry, "preview": None, "excerpt": excerpt or None}
     harmless = isinstance(preview, str) and PREVIEW.fullmatch(preview)
-    return {**entry, "preview": preview if harmless else None}
+    return {**entry, "preview": preview if harmless else None, "excerpt": None}
 
 
 def _flat(table: dict[str, Any], path: str = "") -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from headstart.metrics.classification import log_loss
 from headstart.tasks import Head
 
 FOLDS = 4
+FLOOR = 1e-5  # least scale of a feature, as a share of the root mean square of all
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ class Fitted:
 def fit(name: str, vectors: np.ndarray, labels: np.ndarray, num_classes: int, *, seed: int = 0) -> Fitted:
     """Fit the head ``name`` ("logistic", "ridge", "svm", "knn") on features.
 
-    The setting with the best cross-validated accuracy wins (the stronger regularisation on a tie); the
-    temperature of the logits is set on the same held-out folds, so that probabilities mean what they say
-    (Guo et al. 2017, arXiv 1706.04599).
+    The setting with the least cross-validated log loss wins (the stronger regularisation on a tie), each at the
+    temperature that suits it best: with few labels the accuracy of four folds is too coarse to choose by. The
+    temperature is kept, so that probabilities mean what they say (Guo et al. 2017, arXiv 1706.04599).
 
     Args:
         vectors: (n, dim) float32 raw features.
@@ -81,16 +82,23 @@ def fit(name: str, vectors: np.ndarray, labels: np.ndarray, num_classes: int, *,
         ):
             store[outside] = values
     tried = {s: float((z.argmax(1) == labels).mean()) for s, z in zip(solver.grid, held_out, strict=True)}
-    best = max(range(len(solver.grid)), key=lambda i: (tried[solver.grid[i]], -i))
+    divisors = [temperature(z, labels) for z in held_out]
+    losses = [log_loss(z / divisor, labels) for z, divisor in zip(held_out, divisors, strict=True)]
+    best = min(range(len(solver.grid)), key=lambda i: (losses[i], i))
     head = solver.solve(table, solver.grid[best], seed)
-    _cool(head, temperature(held_out[best], labels))
+    _cool(head, divisors[best])
     return Fitted(head, solver.grid[best], tried[solver.grid[best]], tried)
 
 
 def standardised(vectors: np.ndarray, labels: np.ndarray, num_classes: int) -> Table:
-    """Every feature at mean 0 and variance 1; constant features stay 0."""
+    """Every feature at mean 0 and variance 1; constant features stay 0, and hardly varying ones small.
+
+    Without the floor a feature that varies by its rounding alone (sentence encoders have some) is blown up to the
+    size of the others, and its weight on raw features becomes a million: noise to the probe, ruin to fine-tuning.
+    """
     mean, scale = vectors.mean(0), vectors.std(0)
-    scale = np.where(scale > 1e-6 * np.abs(mean) + 1e-12, scale, np.inf).astype(np.float32)
+    floor = FLOOR * np.sqrt(np.mean(np.square(scale)))
+    scale = np.where(scale > 1e-6 * np.abs(mean) + 1e-12, np.maximum(scale, floor), np.inf).astype(np.float32)
     return Table(((vectors - mean) / scale).astype(np.float32), labels, num_classes, mean, scale)
 
 

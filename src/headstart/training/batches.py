@@ -8,17 +8,19 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from headstart import plugins
-from headstart.data.dataset import Dataset
+from headstart.data.dataset import Dataset, Value
 from headstart.data.modalities import Modality
-from headstart.models.backbone import Backbone
+from headstart.models.backbone import Backbone, Inputs
 
 LEAST_STEPS = 10  # an epoch; validating after every one or two steps would cost more than the steps
+POOL = 16  # batches whose samples are sorted by cost together
 KEPT = 2 * 1024**3  # bytes of decoded samples that are kept in memory
 
 
@@ -26,7 +28,7 @@ KEPT = 2 * 1024**3  # bytes of decoded samples that are kept in memory
 class Batch:
     """Inputs (n, ...), class numbers (n,), the places (n,) of the samples in the data set, and the view."""
 
-    inputs: Tensor
+    inputs: Inputs
     labels: Tensor
     places: np.ndarray
     view: int
@@ -37,7 +39,7 @@ class Batches:
     """The batches of an epoch are a function of the seed and the epoch's number alone.
 
     Attributes:
-        recipe: names of augmentations that the modality knows, such as ("crop", "flip").
+        recipe: names of augmentations that the modality knows, such as ("crop", "flip"); ("auto",) are its usual ones.
         views: where set, augmentation repeats itself after this many epochs.
     """
 
@@ -48,8 +50,12 @@ class Batches:
     recipe: tuple[str, ...] = ()
     seed: int = 0
     views: int = 0
-    _decoded: dict[int, np.ndarray] = field(default_factory=dict)
+    _decoded: dict[int, Value] = field(default_factory=dict)
     _kept: int = 0
+
+    def __post_init__(self) -> None:
+        if self.recipe == ("auto",):
+            self.recipe = self._modality.usual
 
     def __len__(self) -> int:
         """Batches an epoch. A last, smaller batch is left out unless it is the only one; the order changes
@@ -71,36 +77,60 @@ class Batches:
                 if number < len(chunks):
                     chunk = chunks[number]
                     view = self.view(epoch * self._passes + number * self._passes // len(chunks))
-                    ahead.append((chunk, view, [pool.submit(self._sample, int(i), view) for i in chunk]))
+                    ahead.append((chunk, view, [pool.submit(self.sample, int(i), view) for i in chunk]))
                 if number >= 2 and ahead:
                     chunk, view, futures = ahead.popleft()
                     inputs = self.backbone.batch([future.result() for future in futures])
-                    yield Batch(inputs, torch.from_numpy(self.labels[chunk]).to(inputs.device), chunk, view)
+                    device = next(self.backbone.parameters()).device
+                    yield Batch(inputs, torch.from_numpy(self.labels[chunk]).to(device), chunk, view)
 
     def _chunks(self, epoch: int) -> Iterator[np.ndarray]:
         rng = np.random.default_rng([self.seed, epoch])
         for _ in range(self._passes):
             order = rng.permutation(len(self.dataset))
-            yield from (order[i : i + self.size] for i in range(0, len(order) - self.size + 1, self.size))
+            order = order[: len(order) // self.size * self.size]
+            if self._costs is None:
+                yield from order.reshape(-1, self.size)
+                continue
+            # Samples of like cost share a batch, within a pool of neighbours in the random order: hardly any
+            # padding, and still another order every epoch.
+            pool = POOL * self.size
+            sorted_pools = [
+                some[np.argsort(self._costs[some], kind="stable")]
+                for some in (order[i : i + pool] for i in range(0, len(order), pool))
+            ]
+            chunks = np.concatenate(sorted_pools).reshape(-1, self.size)
+            yield from chunks[rng.permutation(len(chunks))]
 
-    def _sample(self, place: int, view: int) -> np.ndarray:
+    @cached_property
+    def _costs(self) -> np.ndarray | None:
+        """(n,) what each sample costs before augmentation; None where all cost the same."""
+        if self.backbone.window == self.backbone.batch_cost:
+            return None
+        shaped = self.backbone.shapes([self._value(i) for i in range(len(self.dataset))])
+        return np.array([self.backbone.cost(value) for value in shaped])
+
+    def sample(self, place: int, view: int) -> Any:
+        """One sample as the backbone takes it, augmented as in this view."""
         return self.backbone.shape(self.augmented(place, view), whole=bool(self.recipe))
 
-    def augmented(self, place: int, view: int) -> np.ndarray:
+    def augmented(self, place: int, view: int) -> Value:
         """The decoded sample as the augmentation of this view shows it; the sample itself without a recipe."""
         value = self._value(place)
         if not self.recipe:
             return value
         return self._modality.augment(value, np.random.default_rng([self.seed, place, view]), self.recipe)
 
-    def _value(self, place: int) -> np.ndarray:
+    def _value(self, place: int) -> Value:
         value = self._decoded.get(place)
         if value is None:
             side = self.backbone.decode_side()
-            value = self._modality.decode(self.dataset.items[place], side and round(side * 1.25))
-            if self._kept + value.nbytes <= KEPT:
+            item, name = self.dataset.items[place], self.dataset.names[place]
+            value = self._modality.decode(item, side and round(side * 1.25), name)
+            size = getattr(value, "nbytes", 0) or len(value)  # type: ignore[arg-type]
+            if self._kept + size <= KEPT:
                 self._decoded[place] = value
-                self._kept += value.nbytes
+                self._kept += size
         return value
 
     @cached_property

@@ -66,6 +66,9 @@ def minimise(objective: Objective, groups: list[dict[str, Any]], recipe: Recipe,
 
     Returns:
         the state at the end: "epoch" (of the best weights; 0 is the start), "score", "epochs" (done), "stopped" (why).
+
+    Raises:
+        RunError: no weights, not even those of the start, have a validation score that is a number.
     """
     import copy
 
@@ -90,25 +93,23 @@ def minimise(objective: Objective, groups: list[dict[str, Any]], recipe: Recipe,
         begun, epoch = time.perf_counter(), state["epochs"] + 1
         sow(run.seed, epoch)
         objective.set_mode()
-        losses = []
+        losses: list[float] = []
         for i, batch in enumerate(track(objective.batches(epoch), f"{run.stage} epoch {epoch}", objective.steps)):
             step = state["epochs"] * objective.steps + i
             for group, peak in zip(optimiser.param_groups, peaks, strict=True):
                 group["lr"] = peak * pace(step, total, recipe.warmup)
             losses.append(_step(objective, optimiser, batch, recipe.clip, run))
+            if not math.isfinite(losses[-1]):
+                break
             if recipe.average:
                 _average(averaged, module, min(recipe.average, (step + 1) / (step + 10)))
-        if not math.isfinite(sum(losses)):
-            if state["epoch"] == 0:
-                raise RunError(
-                    f"{run.stage}: the loss is not a number any more. Lower the rate: --set learning_rate=..."
-                )
-            say(f"{run.stage}: the loss is not a number any more; keeping epoch {state['epoch']}. Try a lower rate.")
-            state["stopped"] = "diverged"
+        if not math.isfinite(losses[-1]):
+            _diverged(losses, epoch, state, run)
             break
         kept = averaged if recipe.average else module
         metrics = objective.validate(kept)
-        if metrics["score"] > state["score"]:
+        unusable = not math.isfinite(state["score"])  # nothing compares with NaN
+        if metrics["score"] > state["score"] or (unusable and math.isfinite(metrics["score"])):
             state.update(score=metrics["score"], epoch=epoch)
             best.load_state_dict(kept.state_dict())
         state["epochs"] = epoch
@@ -122,9 +123,22 @@ def minimise(objective: Objective, groups: list[dict[str, Any]], recipe: Recipe,
             f"{metrics['score']:.3f}{' (best)' if state['epoch'] == epoch else ''}, {state['seconds'] / epoch:.0f} s an epoch")  # fmt: skip
         if path is not None:
             save_checkpoint(path, modules, optimiser, state)
+    if not math.isfinite(state["score"]):
+        raise RunError(f"{run.stage}: no weights, the start included, have a validation score that is a number. Check "
+                       "the weights that the training began with, or lower the rate: --set learning_rate=...")  # fmt: skip
     module.load_state_dict(best.state_dict())
     module.eval()
     return state
+
+
+def _diverged(losses: list[float], epoch: int, state: dict[str, Any], run: Run) -> None:
+    """Say and record that a training ends because its loss is no number any more."""
+    what = f"the loss became {'NaN' if math.isnan(losses[-1]) else 'infinite'} in epoch {epoch} at step {len(losses)}"
+    note = f"{what}; the best weights so far, of epoch {state['epoch']}, are kept; lower the learning rate"
+    say(f"{run.stage}: {note}")
+    state["stopped"] = "diverged"
+    state["rows"].append({"epoch": epoch, "train_loss": None, "stopped": "diverged", "note": note})
+    run.record(state["rows"][-1])
 
 
 def pace(step: int, total: int, warmup: float) -> float:

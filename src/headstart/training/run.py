@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.models.pictures import bfloat16_is_native
+from headstart.models.precision import bfloat16_is_native
 from headstart.store import Store
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from headstart.data import Dataset, read
+from headstart.data import Dataset, Sound, duplicates, read
 from headstart.data.duplicates import Scan, clusters, drop_unreadable, joined, scan
 from headstart.errors import UnreadableError
 
@@ -113,6 +113,40 @@ class TestUnreadable:
     def test_nothing_wrong(self):
         data = dataset(jpeg(noise(0)))
         assert drop_unreadable(data, scan(data), "error") is data
+
+
+class TestOtherKinds:
+    def test_texts(self):
+        items = ["I lost my card", "i lost MY card!", "I lost my cards", " ", b"I lost my card"]
+        data = Dataset(items, [f"row {i}" for i in range(5)], None, "text")
+        found = scan(data)
+        assert clusters(found).tolist() == [0, 0, 2, 3, 0]
+        assert found.unreadable == {3: "it holds no text"}
+        assert drop_unreadable(data, found, "skip").notes == ("1 of 5 samples cannot be read and were left out: row 3",)
+
+    def test_rows(self):
+        data = Dataset([{"a": 1.0}, {"a": 2.0}, {"a": 1}], ["r"] * 3, None, "table")
+        assert clusters(scan(data)).tolist() == [0, 1, 0]
+
+    def test_findings_are_told_also_from_the_store(self):
+        rng = np.random.default_rng(0)
+        quiet = [Sound(np.full(n, 1e-5, np.float32), 8000) for n in (900, 901)]
+        loud = Sound(np.sign(rng.standard_normal(900)).astype(np.float32), 8000)
+        fine = Sound(rng.uniform(-0.5, 0.5, 900).astype(np.float32), 8000)
+        data = Dataset([*quiet, fine, loud], ["a", "b", "c", "d"], None, "audio")
+        shelf = Shelf()
+        expected = ("1 recording is clipped: d", "2 recordings are silent: a, b")
+        for decoded in (4, 0):
+            found = scan(data, shelf)
+            assert found.decoded == decoded
+            assert drop_unreadable(data, found, "error").notes == expected
+        assert clusters(found).tolist() == [0, 1, 2, 3]
+
+    def test_large_files_are_read_again(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(duplicates, "HELD", 3)
+        (tmp_path / "a.txt").write_text("hello there")
+        data = Dataset([tmp_path / "a.txt", "Hello there."], ["a", "b"], None, "text")
+        assert clusters(scan(data)).tolist() == [0, 0]
 
 
 @pytest.mark.skipif("HEADSTART_DATA" not in os.environ, reason="HEADSTART_DATA does not point to real data")

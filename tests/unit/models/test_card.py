@@ -71,5 +71,8 @@ def test_missing_statistics_are_named(name: str) -> None:
 
 def test_what_the_network_sees_is_part_of_the_fingerprint() -> None:
     told = {"weights", "modality", "pretrained_on", "feature_dim", "license", "origin", "checked"}
-    unused = {"sample_rate", "front_end"}  # of sound
-    assert {field.name for field in fields(ModelCard)} == set(preprocessing(CARD)) | told | unused
+    told |= {"assets"}  # their contents are part of it
+    stated = {"sample_rate": 8000, "front_end": "waveform", "maximum_length": 9, "pooling": "cls", "normalise": True}
+    full = CARD.replace(**stated)
+    assert {field.name for field in fields(ModelCard)} == set(preprocessing(full)) | told
+    assert not set(stated) & set(preprocessing(CARD))  # what is not stated leaves the cache of pictures as it was

@@ -9,7 +9,9 @@ from PIL import Image
 from headstart import models
 from headstart.models.card import ModelCard
 from headstart.models.fastpath import diffused
-from headstart.models.pictures import PictureBackbone, bfloat16_is_native
+from headstart.models.pictures import PictureBackbone
+from headstart.models.precision import bfloat16_is_native
+from headstart.models.zoo.timm import card_of
 from tiny import backbone, dataset, unsettle
 
 native = pytest.mark.skipif(not bfloat16_is_native(torch.device("cpu")), reason="no bfloat16 on this processor")
@@ -41,6 +43,34 @@ def test_parity_with_timm(name: str) -> None:
         assert np.corrcoef(found.flatten(), wanted.flatten())[0, 1] > 0.999
         if name == "mobilenetv2_100" and (height, width) in WHOLE:
             assert gap.max() < 0.01
+
+
+@pytest.mark.parametrize("fraction", [1.0, 0.9])
+@pytest.mark.parametrize("size", [(32, 32), (31, 48)])
+def test_a_border_is_that_of_timm_to_the_pixel(fraction: float, size: tuple[int, int]) -> None:
+    facts = {"input_size": (3, *size), "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225),
+             "interpolation": "bicubic", "crop_pct": fraction, "crop_mode": "border"}  # fmt: skip
+    made = PictureBackbone(torch.nn.Conv2d(3, 4, 1), card_of("x", facts), lambda n, x: (n(x).mean((2, 3)), None), "x")
+    transform = timm.data.create_transform(**timm.data.resolve_data_config({}, pretrained_cfg=facts), normalize=False)
+    for height, width in (*SIZES, (33, 34), (50, 31), (7, 90)):
+        value = photo(height, width)
+        wanted = transform(Image.fromarray(value)).numpy().transpose(1, 2, 0)
+        assert np.array_equal(made.shape(value), wanted), (height, width)
+    assert made.shape(photo(7, 90))[0, 0].tolist() == [124, 116, 104]  # 255 times the mean
+    assert made.shape(photo(1, 200)).shape == (*size, 3)  # timm fails: nothing is left of the shorter side
+    whole = np.asarray(Image.fromarray(photo(90, 91)).resize(size[::-1], Image.Resampling.BICUBIC))
+    assert np.abs(made.shape(photo(90, 91), whole=True).astype(int) - whole).max() <= 1
+
+
+def test_a_border_of_a_blue_first_or_grey_checkpoint() -> None:
+    blue = {"mean": (10.0, 20.0, 30.0), "std": (1.0, 1.0, 1.0), "value_range": (0.0, 255.0), "channel_order": "BGR"}
+    card = ModelCard("timm/x", "image", crop_mode="border", input_size=(3, 8, 8)).replace(**blue)
+    made = PictureBackbone(torch.nn.Conv2d(3, 4, 1), card, lambda n, x: (n(x).mean((2, 3)), None), "x")
+    assert made.shape(photo(4, 16))[0, 0].tolist() == [30, 20, 10]
+    assert made.prepare([photo(4, 16)])[0, :, 0, 0].abs().max() < 1e-4  # the mean itself
+    grey = ModelCard("timm/x", "image", crop_mode="border", input_size=(1, 8, 8), mean=(0.2,), std=(0.5,))
+    made = PictureBackbone(torch.nn.Conv2d(1, 4, 1), grey, lambda n, x: (n(x).mean((2, 3)), None), "x")
+    assert made.shape(photo(16, 4))[0, 0].tolist() == [51, 51, 51]
 
 
 def test_squares_without_a_crop_are_a_plain_resize() -> None:

@@ -11,10 +11,12 @@ from safetensors.torch import load_file, save_file
 
 from headstart import models
 from headstart.errors import ConfigError, MissingStatistics, ModelError, UnknownModel, UnsafeFile
+from headstart.models import nearest
 from headstart.models.backbone import fingerprint
 from headstart.models.card import write_card
 from headstart.models.zoo import assemble
 from headstart.models.zoo.embedded import GRID
+from headstart.models.zoo.timm import Timm
 from headstart.models.zoo.timm import card_of as timm_card
 from tiny import CARD, backbone, frozen_bytes, loaded, saved
 
@@ -64,6 +66,52 @@ def test_the_embedded_weights_are_trained() -> None:
 def test_unknown_names_offer_what_there_is(reference: str, offered: str) -> None:
     with pytest.raises(UnknownModel, match=offered):
         models.load(reference)
+
+
+def test_every_zoo_that_has_a_name_offers_it() -> None:
+    found = nearest("resnet18", ["torchvision:resnet18", "timm:resnet18", "timm:ResNet18", "timm:vgg11"])
+    assert found == " Nearest: torchvision:resnet18, timm:resnet18, timm:ResNet18."
+    assert nearest("nothing like it", ["timm:resnet18"]) == ""
+    with pytest.raises(UnknownModel, match=r"timm:resnet18, torchvision:resnet18"):  # timm's without a tag
+        models.load("resnet18")
+
+
+def test_names_of_timm_can_be_loaded() -> None:
+    names = Timm().names()
+    assert {"resnet18", "resnet18.a1_in1k"} <= set(names) and len(set(names)) == len(names)
+    assert "resnet19" not in names and "resnet10" not in names  # the latter exists, without weights
+
+
+@pytest.mark.parametrize("entry", ["my weights.safetensors", "model.safetensors (of epoch 3)"])
+def test_the_weights_entry_may_have_spaces(entry: str, tmp_path: Path) -> None:
+    folder = saved(tmp_path)
+    if not entry.endswith(")"):
+        (folder / "model.safetensors").rename(folder / entry)
+        (folder / "my").write_bytes(b"another file")
+    write_card(CARD.replace(weights=entry), folder / "card.json")
+    assert frozen_bytes(models.load(str(folder)).network) == frozen_bytes(backbone().network)
+
+
+@pytest.mark.parametrize(
+    "form", ["{}?input_size=3,16,24", "local:{}?input_size=3,16,24", "local:{}/run?crop_fraction=0.5"]
+)
+def test_a_folder_takes_a_choice_of_size(form: str, tmp_path: Path) -> None:
+    folder = saved(tmp_path / "it is mine")
+    saved(folder / "run" / "model")
+    reference = form.format(folder)
+    made = models.load(reference)
+    assert made.reference == reference
+    wanted = {"input_size": (3, 16, 24)} if "size" in form else {"crop_fraction": 0.5}
+    assert made.card == CARD.replace(**wanted)
+    with pytest.raises(ConfigError, match="'mean' cannot be chosen"):
+        models.load(f"{folder}?mean=0,0,0")
+    with pytest.raises(UnknownModel, match="no model"):
+        models.load("?input_size=3,16,16")
+
+
+def test_a_folder_with_a_question_mark_in_its_name(tmp_path: Path) -> None:
+    assert models.load(str(saved(tmp_path / "what?"))).card == CARD
+    assert models.load(f"local:{saved(tmp_path / 'input?size=1')}").card == CARD
 
 
 def test_no_network_is_one_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

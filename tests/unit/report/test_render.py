@@ -1,5 +1,6 @@
 """The report: shows what the run folder says, escapes every name, needs no network and no script."""
 
+import html
 import json
 import re
 import stat
@@ -253,6 +254,17 @@ def test_a_preview_that_is_no_inline_picture_is_left_out(tmp_path: Path, preview
 def test_a_preview_that_is_one_is_shown(tmp_path: Path) -> None:
     pictures = [a for t, a in Tags(render(folder_with(tmp_path, {}, mistakes=mistakes()))).found if t == "img"]
     assert [(a["src"], a["alt"]) for a in pictures] == [(PIXEL, f"test sample {EVIL[0]}")]
+
+
+@pytest.mark.parametrize("modality", ["text", "table"])
+@pytest.mark.parametrize("excerpt", ["<script>alert(1)</script> & so on", PIXEL, "javascript:alert(1)"])
+def test_an_excerpt_of_a_text_is_shown_as_text(tmp_path: Path, modality: str, excerpt: str) -> None:
+    page = render(folder_with(tmp_path, example() | {"modality": modality}, mistakes=mistakes(excerpt)))
+    assert "<img" not in page
+    assert "no preview" not in page
+    assert "<script>alert" not in page
+    [block] = re.findall(r"<blockquote[^>]*>(.*?)</blockquote>", page)
+    assert html.unescape(block) == excerpt
 
 
 def test_many_classes_get_pairs_and_a_map_in_place_of_a_matrix(tmp_path: Path) -> None:

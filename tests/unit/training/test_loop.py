@@ -1,5 +1,7 @@
+import json
 import math
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from rehearsal import rehearse
 from torch import nn
 
 from headstart.errors import RunError
+from headstart.training import loop
 from headstart.training.loop import Recipe, pace
 from headstart.training.run import Run
 from tiny import environment, frozen_bytes
@@ -115,9 +118,41 @@ def test_a_start_that_is_never_beaten_is_kept() -> None:
     assert state["epoch"] == 0 and frozen_bytes(module) == seen[0] != seen[1]
 
 
-def test_a_loss_that_is_no_number_stops() -> None:
-    with pytest.raises(RunError, match=r"not a number.*learning_rate"):
-        rehearse(None, recipe=Recipe(4, clip=math.inf), rate=1e20)
+@pytest.mark.parametrize("average", [0.0, 0.5])
+def test_a_loss_that_is_no_number_keeps_the_start_and_says_so(
+    average: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, said = [], []
+    monkeypatch.setattr(loop, "say", said.append)
+
+    def watch(call: int, module: nn.Module) -> None:
+        seen.append(frozen_bytes(module))
+
+    module, state, run = rehearse(tmp_path, recipe=Recipe(4, clip=math.inf, average=average), rate=1e20, watch=watch)
+    assert frozen_bytes(module) == seen[0] and len(seen) == 1 and not module.training
+    assert (state["epoch"], state["epochs"], state["stopped"]) == (0, 0, "diverged")
+    assert len(said) == 1
+    assert re.fullmatch(
+        r"rehearsal: the loss became (NaN|infinite) in epoch 1 at step 2; the best weights so far, of epoch 0, are kept; "
+        "lower the learning rate",
+        said[0],
+    )
+    last = json.loads((tmp_path / "history.jsonl").read_text().splitlines()[-1])
+    assert last == run.history[-1] and last["stopped"] == "diverged" and last["note"] in said[0]
+    assert last["epoch"] == 1 and last["train_loss"] is None
+
+
+def test_nothing_usable_at_all_is_an_error() -> None:
+    with pytest.raises(RunError, match=r"no weights, the start included.*learning_rate"):
+        rehearse(None, recipe=Recipe(4, clip=math.inf), rate=1e20, watch=lambda call, module: math.nan)
+    with pytest.raises(RunError, match="no weights"):
+        rehearse(None, recipe=Recipe(2), watch=lambda call, module: math.nan)
+
+
+def test_a_start_without_a_score_is_replaced_by_the_first_that_has_one() -> None:
+    scores = [math.nan, math.nan, 0.2, 0.1]
+    _, state, _ = rehearse(None, recipe=Recipe(3), watch=lambda call, module: scores[call])
+    assert (state["epoch"], state["score"]) == (2, 0.2)
 
 
 def test_divergence_later_keeps_the_best_epoch() -> None:
@@ -131,7 +166,8 @@ def test_divergence_later_keeps_the_best_epoch() -> None:
         return (0.1, 0.3, 0.2)[call]
 
     module, state, run = rehearse(None, recipe=Recipe(6), watch=watch)
-    assert state["stopped"] == "diverged" and state["epochs"] == 2 and len(run.history) == 3
+    assert state["stopped"] == "diverged" and state["epochs"] == 2 and len(run.history) == 4
+    assert "became NaN in epoch 3 at step 1; the best weights so far, of epoch 1, are kept" in run.history[3]["note"]
     assert state["epoch"] == 1 and frozen_bytes(module) == seen[1]
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.data.dataset import Item
-from headstart.data.modalities import Modality
-from headstart.errors import ConfigError, UnreadableError
+from headstart.data.dataset import Item, Value
+from headstart.data.modalities import Modality, check_recipe
+from headstart.errors import UnreadableError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -36,9 +36,36 @@ _opening = threading.Lock()
 class Image(Modality):
     """Photos and other pictures, decoded by Pillow."""
 
+    noun = ("picture", "pictures")
+    suffixes = frozenset(
+        [
+            ".jpg",
+            ".jpeg",
+            ".jpe",
+            ".jfif",
+            ".png",
+            ".apng",
+            ".gif",
+            ".bmp",
+            ".dib",
+            ".webp",
+            ".avif",
+            ".tif",
+            ".tiff",
+            ".ppm",
+            ".pgm",
+            ".pbm",
+            ".pnm",
+            ".jp2",
+            ".tga",
+            ".ico",
+        ]
+    )
     recipes = ("crop", "flip", "colour")
+    usual = ("crop", "flip")
     fingerprint_space = "fingerprint-image-1"
     fingerprint_threshold = TINY_ALIKE
+    scan_side = 4 * FINGERPRINT_SIDE
 
     def decode(self, item: Item, min_side: int | None = None, name: str | None = None) -> np.ndarray:
         """uint8 RGB of shape (height, width, 3), turned upright as its EXIF entry says.
@@ -58,6 +85,10 @@ class Image(Modality):
         """
         if isinstance(item, np.ndarray):
             return _from_array(item, name or "array")
+        if not isinstance(item, (Path, bytes)):
+            name = name or "sample"
+            found = f"it is a {type(item).__name__}; expected a file, bytes or an array"
+            raise UnreadableError(f"{name} cannot be read as a picture: {found}", [name])
         name = name or (str(item) if isinstance(item, Path) else f"picture of {len(item)} bytes")
         try:
             raw = item.read_bytes() if isinstance(item, Path) else item
@@ -67,23 +98,23 @@ class Image(Modality):
         except Exception as problem:  # on broken files Pillow raises nearly everything, struct.error included
             raise UnreadableError(f"{name} cannot be read as a picture: {_reason(problem)}", [name]) from problem
 
-    def augment(self, value: np.ndarray, rng: np.random.Generator, recipe: tuple[str, ...]) -> np.ndarray:
+    def augment(self, value: Value, rng: np.random.Generator, recipe: tuple[str, ...]) -> np.ndarray:
         """A random version of ``value``, uint8 of shape (height, width, 3); crop and flip are views of it.
 
         - crop: an area uniform in [0.5, 1] of the picture, its aspect changed by a factor log-uniform in
-        [3/4, 4/3] - flip: left and right swapped in one case out of two
+          [3/4, 4/3]
+        - flip: left and right swapped in one case out of two
         - colour: brightness, contrast and saturation, each by a factor uniform in [0.7, 1.3]
         """
-        for step in recipe:
-            if step not in self.recipes:
-                raise ConfigError(f"There is no augmentation {step!r}; there are: {', '.join(self.recipes)}")
+        check_recipe(self, recipe)
+        value = np.asarray(value)
         if "crop" in recipe:
             value = _crop(value, rng)
         if "flip" in recipe and rng.random() < 0.5:
             value = value[:, ::-1]
         return _recolour(value, *rng.uniform(0.7, 1.3, size=3)) if "colour" in recipe else value
 
-    def preview(self, value: np.ndarray, side: int = 96) -> str:
+    def preview(self, value: Value, side: int = 96) -> str:
         """A JPEG data URI of a decoded picture, at most ``side`` pixels wide and high."""
         import PIL.Image
 
@@ -104,7 +135,7 @@ class Image(Modality):
         import PIL.Image
         from scipy.ndimage import gaussian_filter
 
-        value = self.decode(item, 4 * FINGERPRINT_SIDE, name)
+        value = self.decode(item, self.scan_side, name)
         side = (FINGERPRINT_SIDE, FINGERPRINT_SIDE)
         small = np.asarray(PIL.Image.fromarray(value).resize(side, PIL.Image.Resampling.BOX), dtype=np.float32)
         detail = (small - gaussian_filter(small, (1, 1, 0), mode="nearest")).ravel()

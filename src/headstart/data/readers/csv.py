@@ -17,10 +17,19 @@ def accepts(source: object) -> bool:
 
 
 def read(source: Path, options: ReadOptions) -> Dataset:
-    """One picture a row, its path relative to the table.
+    """One sample a row: a path relative to the table, a text, or columns of features.
 
     Raises:
-        DataError: the text is not UTF-8, a row is longer or shorter than the header, or see ``table``.
+        DataError: see ``columns`` and ``table``.
+    """
+    return table(columns(source), source.parent, options, str(source))
+
+
+def columns(source: Path) -> dict[str, list[str]]:
+    """The columns by name, all of them strings.
+
+    Raises:
+        DataError: the text is not UTF-8, or a row is longer or shorter than the header.
     """
     try:
         text = source.read_text(encoding="utf-8-sig")
@@ -28,6 +37,7 @@ def read(source: Path, options: ReadOptions) -> Dataset:
         raise DataError(f"The table {source} is not UTF-8 text ({problem}); save it as CSV UTF-8") from problem
     first = text.split("\n", 1)[0]
     separator = max(",;\t", key=first.count)
+    limit = csv.field_size_limit(max(len(text), 1))  # of the whole process; 131,072 characters unless told
     try:
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         header = [name.strip() for name in next(rows, [])]
@@ -43,7 +53,8 @@ def read(source: Path, options: ReadOptions) -> Dataset:
                 body.append(row)
     except csv.Error as problem:
         raise DataError(f"The table {source} is no valid CSV: line {rows.line_num}: {problem}") from problem
+    finally:
+        csv.field_size_limit(limit)
     if len(set(header)) < len(header):
         raise DataError(f"The table {source} has two columns of one name: {', '.join(header)}; rename one")
-    columns = {name: [row[i] for row in body] for i, name in enumerate(header)}
-    return table(columns, source.parent, options, str(source))
+    return {name: [row[i] for row in body] for i, name in enumerate(header)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from headstart.data.dataset import Dataset
 from headstart.data.readers import ReadOptions, split_name
-from headstart.data.readers._table import PATH_COLUMNS, column, table
+from headstart.data.readers._table import PATH_COLUMNS, column, label_column, table
 from headstart.errors import DataError
 
 
@@ -16,7 +16,7 @@ def accepts(source: object) -> bool:
 
 
 def read(source: Any, options: ReadOptions) -> Dataset:
-    """Pictures stay encoded bytes; ids of a ClassLabel become its names.
+    """Pictures and recordings stay encoded bytes; ids of a ClassLabel become its names.
 
     Raises:
         DataError: a streamed dataset, keys that are no splits, or see ``table``.
@@ -24,7 +24,7 @@ def read(source: Any, options: ReadOptions) -> Dataset:
     import datasets
 
     if isinstance(source, datasets.Dataset):
-        options = _with_pictures(source, options)
+        options = _with_files(source, options)
         return table(_columns(source, options), None, options, "hub dataset")
     if not isinstance(source, datasets.DatasetDict):
         raise DataError(
@@ -37,7 +37,7 @@ def read(source: Any, options: ReadOptions) -> Dataset:
             "validation and "
             "test. Rename them or give one Dataset of it"
         )
-    options = _with_pictures(next(iter(source.values())), options)
+    options = _with_files(next(iter(source.values())), options)
     merged: dict[str, list[Any]] = {}
     for key, part in source.items():
         some = _columns(part, options)
@@ -47,39 +47,42 @@ def read(source: Any, options: ReadOptions) -> Dataset:
     return table(merged, None, options, "hub dataset")
 
 
-def _with_pictures(part: Any, options: ReadOptions) -> ReadOptions:
-    """The options with the column of pictures filled in: the first Image feature, else a usual name."""
+def _with_files(part: Any, options: ReadOptions) -> ReadOptions:
+    """The options with the column of files filled in: the first Image or Audio feature, else a usual name."""
     import datasets
 
-    if options.path_column is not None:
+    if options.path_column is not None or options.text_column is not None or options.modality == "table":
         return options
-    named = [name for name in part.column_names if name.lower() in PATH_COLUMNS]
-    pictures = [name for name, kind in part.features.items() if isinstance(kind, datasets.Image)]
-    if not pictures and not named:
-        raise DataError(
-            "The hub dataset has no column of pictures; there are: "
-            f"{', '.join(map(repr, part.column_names))}. "
-            "Name it with paths=..."
-        )
-    return replace(options, path_column=(pictures + named)[0])
+    kinds = {name: "image" for name, kind in part.features.items() if isinstance(kind, datasets.Image)}
+    kinds |= {name: "audio" for name, kind in part.features.items() if isinstance(kind, datasets.Audio)}
+    found = next(((name, kind) for name, kind in kinds.items() if options.modality in (None, kind)), None)
+    if found:
+        return replace(options, path_column=found[0], modality=found[1])
+    named = next((name for name in part.column_names if name.lower() in PATH_COLUMNS and name not in kinds), None)
+    return replace(options, path_column=named)
 
 
 def _columns(part: Any, options: ReadOptions) -> dict[str, list[Any]]:
-    """Only the columns that are needed, for others may be large."""
+    """Only the columns that are needed, for others may be large; all plain ones where these are the samples."""
     import datasets
 
     part = part.with_format(None)
     needed = {"split"} & set(part.column_names)
-    chosen = ((options.path_column, "paths"), (options.label_column, "labels"), (options.group, "group"))
+    label, _ = label_column(part.features, options, "hub dataset")
+    samples = options.path_column or options.text_column
+    chosen = ((samples, "text" if options.text_column else "paths"), (label, "labels"), (options.group, "group"))
     for name, argument in chosen:
         if name is not None:
             column(part.features, name, argument, "hub dataset")
             needed.add(name)
+    if samples is None:
+        plain = (datasets.Value, datasets.ClassLabel)
+        needed |= {name for name, kind in part.features.items() if isinstance(kind, plain)}
     part = part.select_columns([name for name in part.column_names if name in needed])
     columns = {}
     for name, kind in part.features.items():
-        if isinstance(kind, datasets.Image):
-            part = part.cast_column(name, datasets.Image(decode=False))
+        if isinstance(kind, (datasets.Image, datasets.Audio)):
+            part = part.cast_column(name, type(kind)(decode=False))
         values = list(part[name])
         if isinstance(kind, datasets.ClassLabel):
             values = [kind.names[i] if i is not None and i >= 0 else None for i in values]

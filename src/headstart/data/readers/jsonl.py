@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from headstart.data.dataset import Dataset
 from headstart.data.readers import ReadOptions
@@ -16,10 +17,19 @@ def accepts(source: object) -> bool:
 
 
 def read(source: Path, options: ReadOptions) -> Dataset:
-    """One picture a line, its path relative to the file; an entry that a line lacks counts as missing.
+    """One sample a line: a path relative to the file, a text, or features.
 
     Raises:
-        DataError: a line is no JSON object, the text is not UTF-8, or see ``table``.
+        DataError: see ``columns`` and ``table``.
+    """
+    return table(columns(source), source.parent, options, str(source))
+
+
+def columns(source: Path) -> dict[str, list[Any]]:
+    """The entries by name; one that a line lacks is None.
+
+    Raises:
+        DataError: a line is no JSON object, or the text is not UTF-8.
     """
     rows = []
     try:
@@ -37,4 +47,4 @@ def read(source: Path, options: ReadOptions) -> Dataset:
             raise DataError(f"Line {number} of {source} holds {type(row).__name__}; expected an object {{...}}")
         rows.append(row)
     keys = dict.fromkeys(key for row in rows for key in row)
-    return table({key: [row.get(key) for row in rows] for key in keys}, source.parent, options, str(source))
+    return {key: [row.get(key) for row in rows] for key in keys}

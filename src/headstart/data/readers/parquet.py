@@ -1,4 +1,4 @@
-"""Parquet tables: paths, or the pictures themselves (binary, or Hugging Face's struct of bytes and path)."""
+"""Parquet tables: paths, texts, features, or files themselves (binary, or Hugging Face's struct of bytes and path)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,19 @@ def accepts(source: object) -> bool:
 
 
 def read(source: Path, options: ReadOptions) -> Dataset:
-    """One picture a row. Class ids become names where Hugging Face's metadata holds them.
+    """One sample a row.
 
     Raises:
-        DataError: the file is damaged, or see ``table``.
+        DataError: see ``columns`` and ``table``.
+    """
+    return table(columns(source), source.parent, options, str(source))
+
+
+def columns(source: Path) -> dict[str, list[Any]]:
+    """The columns by name. Class ids become names where Hugging Face's metadata holds them.
+
+    Raises:
+        DataError: the file is damaged, or has two columns of one name.
     """
     import pyarrow
     import pyarrow.parquet
@@ -31,11 +40,11 @@ def read(source: Path, options: ReadOptions) -> Dataset:
         raise DataError(f"The file {source} cannot be read as Parquet: {problem}") from problem
     if len(set(content.column_names)) < len(content.column_names):
         raise DataError(f"The table {source} has two columns of one name: {', '.join(content.column_names)}")
-    columns: dict[str, Any] = content.to_pydict()
+    found: dict[str, list[Any]] = content.to_pydict()
     for name, classes in _class_names(content.schema.metadata or {}).items():
-        if name in columns:
-            columns[name] = [_named(value, classes) for value in columns[name]]
-    return table(columns, source.parent, options, str(source))
+        if name in found:
+            found[name] = [_named(value, classes) for value in found[name]]
+    return found
 
 
 def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from headstart import plugins
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
     from headstart.models.backbone import Backbone
     from headstart.models.card import ModelCard
 
-HEADS = ("classifier", "fc", "head", "heads", "AuxLogits", "aux1", "aux2", "last_linear")
+HEADS = ("classifier", "fc", "head", "heads", "AuxLogits", "aux1", "aux2", "last_linear", "output", "end")
 """Top-level module names under which the zoos keep the layers that a backbone does without."""
+NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Zoo(ABC):
@@ -28,16 +31,16 @@ class Zoo(ABC):
         """The names that can be loaded, as far as they can be listed without the network."""
 
     @abstractmethod
-    def build(self, name: str, card: ModelCard, reference: str) -> Backbone:
-        """The architecture ``name`` with fresh weights, prepared as ``card`` says."""
+    def build(self, name: str, card: ModelCard, reference: str, assets: Mapping[str, bytes]) -> Backbone:
+        """The architecture ``name`` with fresh weights, prepared as ``card`` says; ``assets`` as in Backbone."""
 
     @abstractmethod
     def load(self, name: str, *, pretrained: bool = True) -> Backbone:
         """The backbone ``name``; with fresh weights where ``pretrained`` is False."""
 
 
-def assemble(card: ModelCard, reference: str, weights: Path | None) -> Backbone:
-    """A backbone from its card (``card.architecture`` is "zoo/name") and a safetensors file.
+def assemble(card: ModelCard, reference: str, weights: Path | None, assets: Mapping[str, bytes] = NOTHING) -> Backbone:
+    """A backbone from its card (``card.architecture`` is "zoo/name"), a safetensors file and its other files.
 
     Raises:
         ModelError: the architecture is unknown or the weights do not fit it.
@@ -48,10 +51,28 @@ def assemble(card: ModelCard, reference: str, weights: Path | None) -> Backbone:
             f"The card of {reference} names the architecture {card.architecture!r}; expected zoo/name with one of "
             f"the zoos {', '.join(plugins.names('models.zoo'))}, for example timm/resnet18."
         )
-    backbone = plugins.variant("models.zoo", zoo, Zoo)().build(name, card, reference)
+    backbone = plugins.variant("models.zoo", zoo, Zoo)().build(name, card, reference, assets)
     if weights is not None:
         fill(backbone, read_weights(weights), reference)
     return backbone
+
+
+def read_assets(card: ModelCard, folder: Path) -> dict[str, bytes]:
+    """The files that a card names as its assets, all of them inside its folder.
+
+    Raises:
+        ModelError: a name leads outside the folder, or there is no such file.
+    """
+    found = {}
+    for name in card.assets:
+        place = folder / PurePosixPath(name)
+        if not place.resolve().is_relative_to(folder.resolve()):
+            raise ModelError(f"The card in {folder} names the file {name!r} outside its own folder; it is refused.")
+        try:
+            found[name] = place.read_bytes()
+        except OSError as problem:
+            raise ModelError(f"The card in {folder} names the file {name!r}: {problem.strerror}.") from problem
+    return found
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -88,6 +109,8 @@ def fill(backbone: Backbone, state: dict[str, Tensor], reference: str) -> None:
         ModelError: weights are missing, left over or of another shape; names the first of them.
     """
     network = backbone.network
+    if backbone.layout is not None:
+        state = backbone.layout(state)
     own = network.state_dict()
     left_over = [name for name in state if name not in own and name.split(".")[0] not in HEADS]
     missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qs
 
+from headstart import plugins
 from headstart.config import from_dict
 from headstart.errors import ModelError, UnknownModel
 from headstart.models.backbone import Backbone
 from headstart.models.card import ModelCard, read_card
-from headstart.models.zoo import Zoo, assemble
+from headstart.models.zoo import NOTHING, Zoo, assemble, read_assets
 
 
 class Local(Zoo):
@@ -18,7 +20,7 @@ class Local(Zoo):
     def names(self) -> list[str]:
         return []
 
-    def build(self, name: str, card: ModelCard, reference: str) -> Backbone:
+    def build(self, name: str, card: ModelCard, reference: str, assets: Mapping[str, bytes] = NOTHING) -> Backbone:
         raise UnknownModel(f"A card names its architecture as timm/NAME or torchvision/NAME, not local/{name}.")
 
     def load(self, name: str, *, pretrained: bool = True) -> Backbone:
@@ -35,13 +37,17 @@ class Local(Zoo):
         for folder in (path, path / "model"):
             if (folder / "card.json").is_file():
                 card = read_card(folder / "card.json")
-                # the entry may carry a remark behind the file's name
-                weights = folder / (card.weights or "model.safetensors").split(" ")[0]
+                entry = card.weights or "model.safetensors"
+                # behind the file's name the entry may carry a remark; a name may have spaces itself
+                weights = folder / (entry if (folder / entry).is_file() else entry.split(" ")[0])
                 if weights.resolve().parent != folder.resolve():
                     raise ModelError(f"The card of {place} names weights outside its own folder: {card.weights!r}.")
-                return assemble(card, f"local:{place}", weights if pretrained else None)
+                return assemble(card, f"local:{place}", weights if pretrained else None, read_assets(card, folder))
+        if (path / "config.json").is_file():  # as transformers and sentence-transformers write it
+            return plugins.variant("models.zoo", "transformers", Zoo)().load(str(path), pretrained=pretrained)
         raise UnknownModel(
-            f"{place} is no model: expected a folder with a card.json (its own or a run's model/card.json). "
+            f"{place} is no model: expected a folder with a card.json (its own or a run's model/card.json), or with a "
+            "config.json and a model.safetensors as the transformers library writes them. "
             "A card states at least architecture, modality, weights, input_size, mean and std."
         )
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from headstart.errors import MissingStatistics, ModelError, UnknownModel
 from headstart.models import nearest
+from headstart.models.backbone import Backbone
 from headstart.models.card import ModelCard
 from headstart.models.pictures import PictureBackbone
-from headstart.models.zoo import Zoo, fill, read_weights
+from headstart.models.sounds import patch_backbone
+from headstart.models.zoo import NOTHING, Zoo, fill, read_weights
 from headstart.models.zoo._hub import cached_or_fetched
 
 
@@ -20,10 +23,13 @@ class Timm(Zoo):
     def names(self) -> list[str]:
         import timm
 
-        return list(timm.list_pretrained())
+        untagged = timm.list_models(pretrained=True, include_tags=False)  # each stands for its default tag
+        return sorted({*untagged, *timm.list_pretrained()})
 
-    def build(self, name: str, card: ModelCard, reference: str) -> PictureBackbone:
+    def build(self, name: str, card: ModelCard, reference: str, assets: Mapping[str, bytes] = NOTHING) -> Backbone:
         network = create(name, {**card.arguments, "num_classes": 0})
+        if card.modality == "audio":
+            return patch_backbone(network, card, pool, reference)
         return PictureBackbone(network, card, pool, reference)
 
     def load(self, name: str, *, pretrained: bool = True) -> PictureBackbone:
@@ -62,7 +68,7 @@ def card_of(name: str, facts: dict) -> ModelCard:
     if not facts.get("mean") or not facts.get("std"):
         raise MissingStatistics(f"timm states no mean and std for {name!r}; use a folder with a card.json that does.")
     crop_mode = facts.get("crop_mode") or "center"
-    if crop_mode not in ("center", "squash"):
+    if crop_mode not in ("center", "squash", "border"):
         raise ModelError(
             f"timm:{name} was evaluated with the crop mode {crop_mode!r}, which is not supported; choose another."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from headstart.errors import ModelError, UnknownModel
 from headstart.models import nearest
 from headstart.models.card import ModelCard
 from headstart.models.pictures import PictureBackbone, global_average
-from headstart.models.zoo import Zoo, fill
+from headstart.models.zoo import NOTHING, Zoo, fill
 from headstart.progress import say
 
 
@@ -24,7 +25,9 @@ class Torchvision(Zoo):
 
         return list(models.list_models(module=models))
 
-    def build(self, name: str, card: ModelCard, reference: str) -> PictureBackbone:
+    def build(
+        self, name: str, card: ModelCard, reference: str, assets: Mapping[str, bytes] = NOTHING
+    ) -> PictureBackbone:
         network, pool = headless(create(name, card.arguments))
         return PictureBackbone(network, card, pool, reference)
 
@@ -101,6 +104,8 @@ def card_of(architecture: str, weights: Any) -> ModelCard:
     return ModelCard(
         architecture=f"torchvision/{architecture}",
         modality="image",
+        # these two were trained on other statistics and change the input themselves, if told so
+        arguments={"transform_input": True} if architecture in ("inception_v3", "googlenet") else {},
         pretrained_on=str(weights.name),
         input_size=(3, crop, crop),
         mean=tuple(transforms.mean),

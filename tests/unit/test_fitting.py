@@ -1,0 +1,38 @@
+import json
+from pathlib import Path
+
+import pytest
+
+import headstart as hs
+from headstart import fitting, models, runs
+from headstart.approaches.distill import Distill
+from tiny import dataset, saved
+
+
+@pytest.mark.parametrize("query", ["", "?input_size=3,16,16"])
+def test_every_reference_to_a_model_lasts(query: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved(tmp_path / "teacher")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    for approach in (Distill(teacher=f"teacher{query}"), {"name": "distill", "teacher": f"local:teacher{query}"}):
+        settings = fitting.make_settings("data", f"teacher{query}", approach)
+        wanted = f"local:{tmp_path / 'teacher'}{query}"
+        assert settings.approach["teacher"] == settings.model == wanted
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert models.load(settings.approach["teacher"]).card.input_size == ((3, 16, 16) if query else (3, 32, 32))
+        monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("teacher", ["", "timm:resnet18.a1_in1k", "embedded:image?input_size=3,32,32"])
+def test_a_reference_without_a_path_stays(teacher: str) -> None:
+    assert fitting.make_settings("data", "auto", Distill(teacher=teacher)).approach["teacher"] == teacher
+
+
+def test_a_diverged_training_is_told_in_the_result(tmp_path: Path) -> None:
+    approach = hs.FineTune(epochs=2, learning_rate=1e20)
+    record = hs.fit(dataset(6), str(saved(tmp_path / "model")), approach, baseline="none", out=tmp_path / "run")
+    (told,) = (reason for reason in record.result["reasons"] if "the loss became" in reason)
+    assert told.startswith("finetune: ") and "of epoch 0, are kept; lower the learning rate" in told
+    rows = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert rows[-1]["stopped"] == "diverged" and rows[-1]["note"] in told
+    assert runs.read_result(tmp_path / "run")["reasons"] == record.result["reasons"]
