@@ -13,7 +13,7 @@ from pathlib import Path
 
 from _shared import RESULTS, Row, print_table, write_json
 
-NAMES = ("extraction", "time_to_probe", "embedded", "accuracy", "verdict")
+NAMES = ("extraction", "time_to_probe", "embedded", "accuracy", "verdict", "texts", "sounds")
 
 
 def main() -> int:

@@ -32,7 +32,8 @@ def test_patches_hold_log_mel_frames_every_48() -> None:
         samples, 16000, window=400, hop=160, fft=512, bands=64, low=125, high=7500, offset=0.001, power=1
     )
     found = yamnet.front_end(samples)
-    np.testing.assert_array_equal(found[1, 0], frames[48:144])
+    # another number of frames, and so another matrix product, may round its last bit otherwise
+    np.testing.assert_allclose(found[1, 0], frames[48:144], atol=1e-5)
     # Silence is log(0.001) in every band; the end of the last patch is the padding.
     np.testing.assert_allclose(found[-1, 0, -1], np.log(0.001), atol=1e-4)
     np.testing.assert_allclose(yamnet.front_end(np.zeros(9, np.float32)), np.log(0.001), atol=1e-5)

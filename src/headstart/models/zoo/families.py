@@ -51,8 +51,9 @@ class Families(Zoo):
         if pretrained:
             raise ModelError(
                 f"families:{name} is an architecture without weights that could be fetched. Convert a published checkpoint "
-                f"once and name it: --model 'local:FILE.safetensors#families/{name}'; headstart models show "
-                f"families:{name} says where the weights are."
+                "once into a folder with model.safetensors and a card.json that says "
+                f'{{"architecture": "families/{name}", "modality": "{card_of(name).modality}", "sample_rate": 16000}}, and name '
+                f"the folder: --model FOLDER; headstart models show families:{name} says where the weights are."
             )
         return self.build(name, card_of(name), f"families:{name}")
 
