@@ -21,13 +21,13 @@ HEADS = ("logistic", "ridge", "svm", "knn")
 
 
 def measure(options: argparse.Namespace) -> Report:
-    from headstart import fitting, models
+    from headstart import models, performing
     from headstart.runs import Settings
     from headstart.store import Store
     from headstart.tasks.classification import Classification
 
     settings = Settings(str(shared.data_folder("clothing")), shots=4 if options.quick else None)
-    split = fitting.load_split(settings, Store())
+    split = performing.load_split(settings, Store())
     backbone = models.load(str(shared.weights_folder()))
     task = Classification.learn(split.train.labels)
     probes = _probes(backbone, task, split)
@@ -64,14 +64,14 @@ def _probes(backbone: Backbone, task: Classification, split: Split) -> list[Row]
 
 def _tuned(backbone: Backbone, task: Classification, split: Split, seed: int, budget: float | None) -> Row:
     """What ``--approach auto`` does with a seed; the test photos choose nothing."""
-    from headstart import fitting
+    from headstart.candidates import adapt
     from headstart.store import Store
     from headstart.training.run import Run, sow
 
     with tempfile.TemporaryDirectory() as folder:
         sow(seed, 0)
         run = Run(Path(folder), seed, Store(), time.monotonic() + budget if budget else None)
-        candidates, reasons = fitting.adapt(None, backbone, task, split, run)
+        candidates, reasons = adapt(None, backbone, task, split, run)
     shared.progress(f"seed {seed}: {'; '.join(reasons)}")
     kept = max(candidates, key=lambda candidate: candidate.valid["accuracy"])
     row: Row = {"seed": seed}

@@ -80,14 +80,14 @@ def _medians(rows: list[Row]) -> list[Row]:
 
 def _full(quick: bool) -> float:
     """The test accuracy of the probe with all training photos of clothing."""
-    from headstart import fitting, models
+    from headstart import models, performing
     from headstart.approaches.probe import Probe
     from headstart.runs import Settings
     from headstart.store import Store
     from headstart.tasks.classification import Classification
     from headstart.training.run import Run
 
-    split = fitting.load_split(Settings(str(shared.data_folder("clothing")), shots=5 if quick else None), Store())
+    split = performing.load_split(Settings(str(shared.data_folder("clothing")), shots=5 if quick else None), Store())
     task = Classification.learn(split.train.labels)
     return shared.accuracy(Probe().fit(models.load(MODEL), task, split, Run()), split.test)
 

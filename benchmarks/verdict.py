@@ -79,7 +79,7 @@ def _impostor(seed: int, quick: bool) -> tuple[list[Row], np.ndarray]:
 
     Both approaches would train the very same baselines, so they are trained once.
     """
-    from headstart import fitting, models
+    from headstart import models, performing
     from headstart.approaches.finetune import FineTune
     from headstart.approaches.probe import Probe
     from headstart.evaluation import outcome
@@ -90,7 +90,7 @@ def _impostor(seed: int, quick: bool) -> tuple[list[Row], np.ndarray]:
     from headstart.training.run import Run, sow
 
     settings = Settings(str(shared.data_folder("clothing")), seed=seed, shots=2 if quick else SHOTS)
-    split, run = fitting.load_split(settings, Store()), Run(seed=seed)
+    split, run = performing.load_split(settings, Store()), Run(seed=seed)
     task = Classification.learn(split.train.labels)
     sow(seed, 1000)  # weights that no baseline starts from
     impostor = models.load(small(QUICK_SIDE if quick else SIDE), pretrained=False)

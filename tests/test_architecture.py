@@ -34,8 +34,11 @@ LAYERS = (
     {"report", "export", "serve"},
     {"runs"},
     {"defaults"},
+    {"candidates"},
+    {"performing"},
     {"fitting"},
     {"demonstration"},
+    {"verbs"},
     {"cli"},
     {"__main__"},
 )
@@ -52,6 +55,7 @@ VARIANTS = (
     "models.zoo",
     "data.readers",
     "data.modalities",
+    "verbs",
 )
 
 

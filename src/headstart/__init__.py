@@ -23,7 +23,7 @@ _WHERE = {
     "load_record": "headstart.fitting",
     "resume": "headstart.fitting",
     "rerun": "headstart.fitting",
-    "Record": "headstart.fitting",
+    "Record": "headstart.performing",
     "load_model": "headstart.models",
     "ModelCard": "headstart.models.card",
     "Backbone": "headstart.models.backbone",
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from headstart.evaluation.verdict import verdict as verdict
     from headstart.features.extract import extract as extract
     from headstart.features.table import FeatureTable as FeatureTable
-    from headstart.fitting import Record as Record
     from headstart.fitting import evaluate as evaluate
     from headstart.fitting import fit as fit
     from headstart.fitting import load as load
@@ -68,6 +67,7 @@ if TYPE_CHECKING:
     from headstart.models import load as load_model  # noqa: F401
     from headstart.models.backbone import Backbone as Backbone
     from headstart.models.card import ModelCard as ModelCard
+    from headstart.performing import Record as Record
     from headstart.predictor import Prediction as Prediction
     from headstart.predictor import Predictor as Predictor
     from headstart.store import Store as Store

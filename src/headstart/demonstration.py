@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from headstart.fitting import Record
+    from headstart.performing import Record
 
 SHOTS = 5
 

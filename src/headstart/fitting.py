@@ -2,75 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import platform
-import shutil
-import time
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from headstart import config, plugins, runs
-from headstart.data import Dataset, Split
+from headstart import config, runs
+from headstart.data import Dataset
 from headstart.data import read as read_data
-from headstart.data.duplicates import clusters, drop_unreadable, scan
-from headstart.data.split import split as split_data
+from headstart.data.duplicates import drop_unreadable, scan
 from headstart.errors import ConfigError, DataError, HeadstartError
+from headstart.performing import READING, Record, make_approach, perform
 from headstart.progress import say
 from headstart.runs import Settings
 from headstart.store import Store
 
 if TYPE_CHECKING:
-    from headstart.approaches import Approach
-    from headstart.evaluation.verdict import Verdict
-    from headstart.models.backbone import Backbone
     from headstart.predictor import Predictor
-    from headstart.tasks import Task
-    from headstart.training.run import Run
-
-READING = ("labels", "paths", "text", "group", "modality")
-DEFAULT_BUDGET = 600.0  # seconds that --approach auto may spend on fine-tuning
-
-
-@dataclass(frozen=True)
-class Record:
-    """A finished run.
-
-    Attributes:
-        folder: where everything about it stands.
-        result: the contents of its ``result.json``.
-        predictor: the adapted model.
-    """
-
-    folder: Path
-    result: dict[str, Any]
-    predictor: Predictor
-
-    @property
-    def scores(self) -> dict[str, Any]:
-        return self.result["scores"]
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """The verdict, or None where no baseline was trained."""
-        from headstart.evaluation.verdict import Comparison, Verdict
-
-        found = self.result.get("verdict")
-        if found is None:
-            return None
-        comparisons = tuple(Comparison(**{**c, "interval": tuple(c["interval"])}) for c in found["comparisons"])
-        return Verdict(**{**found, "comparisons": comparisons})
-
-
-@dataclass(frozen=True)
-class Candidate:
-    name: str
-    approach: Approach
-    predictor: Predictor
-    valid: dict[str, Any]
-    seconds: float
 
 
 def fit(
@@ -126,20 +73,6 @@ def make_settings(data: Any, model: str, approach: Any, **options: Any) -> Setti
     if settings.shots is not None and settings.shots < 1:
         raise ConfigError(f"$.shots: expected at least 1 sample a class, got {settings.shots}")
     return settings
-
-
-def make_approach(chosen: dict[str, Any]) -> Approach | None:
-    """The approach that run.toml describes, or None for "auto"."""
-    facts = dict(chosen)
-    name = facts.pop("name", "auto")
-    if name == "auto":
-        if facts:
-            raise ConfigError(f"$.approach: settings ({', '.join(facts)}) need an approach by name, not auto")
-        return None
-    from headstart.approaches import Approach
-
-    kind = plugins.variant("approaches", name, Approach)
-    return config.from_dict(kind, facts, path="$.approach")
 
 
 def resume(folder: str | Path) -> Record:
@@ -214,167 +147,4 @@ def evaluate(run: Record | str | Path, data: Any, *, on_bad: str = "error", **re
         "data": dataset.origin,
         "samples": len(dataset),
         **predictor.task.score(probabilities, dataset.labels or []),
-    }
-
-
-def perform(settings: Settings, folder: Path, data: Any = None) -> Record:
-    """Carry out a run into ``folder``, or finish one that was interrupted there."""
-    from headstart.training.run import Run, sow
-
-    begun = time.perf_counter()
-    store = Store()
-    split = load_split(settings, store, data)
-    from headstart import defaults, models
-    from headstart.tasks.classification import Classification
-
-    if settings.model == "auto":
-        backbone, why_model = defaults.choose(split.train)
-    else:
-        backbone, why_model = models.load(settings.model), f"you asked for the model {settings.model}"
-    defaults.suits(backbone, split.train)
-    split = replace(split, notes=(*split.notes, *defaults.cut_notes(backbone, split)))
-    with runs.opened(folder, settings) as work:
-        (work / "history.jsonl").unlink(missing_ok=True)
-        sow(settings.seed, 0)
-        deadline = time.monotonic() + settings.budget if settings.budget else None
-        run = Run(work, settings.seed, store, deadline)
-        task = Classification.learn(split.train.labels or [])
-        reasons = [why_model]
-        candidates, why = adapt(make_approach(settings.approach), backbone, task, split, run)
-        best = max(candidates, key=lambda c: c.valid["accuracy"])  # the first, cheaper one on a tie
-        reasons += why
-        from headstart.evaluation import outcome
-
-        test = best.predictor.probabilities(split.test, store)
-        rivals = _baselines(settings, best, task, split, replace(run, deadline=None))  # never cut short
-        reasons += [f"{row['stage']}: {row['note']}" for row in run.history if "note" in row]
-        result = {
-            "headstart": settings.headstart,
-            "run": str(folder),
-            "task": "classification",
-            "modality": split.train.modality,
-            "model": backbone.reference,
-            "approach": best.name,
-            "reasons": reasons,
-            "data": describe(split, settings, task),
-            "validation": {"accuracy": best.valid["accuracy"]},
-            "candidates": [
-                {"approach": c.name, "valid_accuracy": c.valid["accuracy"], "seconds": c.seconds} for c in candidates
-            ],
-            **outcome.measure(task, split.test, test, rivals, settings.seed),
-            "config": config.to_dict(settings),
-            "environment": environment(),
-            "card": config.to_dict(backbone.card),
-        }
-        best.predictor.save(folder / "model")
-        outcome.write(folder, task, split.test, test, rivals)
-        (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in run.history), "utf-8")
-        result["seconds"] = {
-            "total": time.perf_counter() - begun,
-            "adapting": sum(c.seconds for c in candidates),
-            "baselines": sum(r.seconds for r in rivals.values()),
-        }
-        runs.close(folder, result)
-        from headstart.report.render import write as write_report
-
-        write_report(folder)
-        shutil.rmtree(work, ignore_errors=True)
-    return Record(folder, runs.read_result(folder, verify=False), best.predictor)
-
-
-def load_split(settings: Settings, store: Store, data: Any = None) -> Split:
-    """Read, check and split the data of a run; says what was found."""
-    source = data if data is not None else settings.data
-    if isinstance(source, Dataset):
-        dataset = source
-    else:
-        dataset = read_data(source, **{name: getattr(settings, name) for name in READING if getattr(settings, name)})
-    found = scan(dataset, store)
-    whole = drop_unreadable(dataset, found, settings.on_bad)
-    if len(whole) != len(dataset):
-        found = scan(whole, store)
-    split = split_data(whole, seed=settings.seed, shots=settings.shots, clusters=clusters(found))
-    if not len(split.valid):
-        note = "too few samples for a validation part; what has to be chosen is chosen on the training samples"
-        split = replace(split, valid=split.train, notes=(*split.notes, note))
-    for note in dict.fromkeys((*whole.notes, *split.notes)):
-        say(f"note: {note}")
-    say(f"{len(split.train)} training, {len(split.valid)} validation and {len(split.test)} test samples of "
-        f"{len(split.train.classes)} classes")  # fmt: skip
-    return split
-
-
-def adapt(
-    approach: Approach | None, backbone: Backbone, task: Task, split: Split, run: Run
-) -> tuple[list[Candidate], list[str]]:
-    """Fit the approach; without one, the cheap one first and fine-tuning where the budget has room for it."""
-    from headstart.approaches.finetune import FineTune, seconds_an_epoch
-    from headstart.approaches.probe import Probe
-
-    if approach is not None:
-        name = type(approach).__module__.rpartition(".")[2]
-        return [_candidate(name, approach, backbone, task, split, run)], [f"you asked for {name}"]
-    probe = _candidate("probe", Probe(), backbone, task, split, run)
-    if "gradients" not in backbone.provides:
-        return [probe], [f"{backbone.reference} has no gradients, so it can only be probed"]
-    left = DEFAULT_BUDGET if run.deadline is None else run.seconds_left()
-    epoch = seconds_an_epoch(backbone, task, split)
-    if epoch > left:
-        why = (f"fine-tuning was not tried: one pass takes about {epoch:.0f} s and {left:.0f} s are left "
-               "(--budget sets more)")  # fmt: skip
-        return [probe], [why]
-    limited = replace(run, deadline=time.monotonic() + left)
-    tuned = _candidate("finetune", FineTune(), backbone, task, split, limited)
-    gap = 100 * (tuned.valid["accuracy"] - probe.valid["accuracy"])
-    chosen = "finetune" if gap > 0 else "probe"
-    return [probe, tuned], [
-        f"validation accuracy: probe {probe.valid['accuracy']:.3f} in {probe.seconds:.0f} s, fine-tuning "
-        f"{tuned.valid['accuracy']:.3f} in {tuned.seconds:.0f} s; {chosen} is kept"
-    ]
-
-
-def _candidate(name: str, approach: Approach, backbone: Backbone, task: Task, split: Split, run: Run) -> Candidate:
-    begun = time.perf_counter()
-    predictor = approach.fit(backbone, task, split, run.named(name))
-    valid = task.score(predictor.probabilities(split.valid, run.store), split.valid.labels or [])
-    return Candidate(name, approach, predictor, valid, time.perf_counter() - begun)
-
-
-def _baselines(settings: Settings, best: Candidate, task: Task, split: Split, run: Run) -> dict[str, Any]:
-    from headstart.evaluation.baselines import baselines
-
-    if settings.baseline == "none" or best.name in ("scratch", "distill"):
-        return {}
-    if split.train.modality == "table":
-        say(
-            "no verdict: the columns of a table are used as they are, with no pretrained model whose help could be judged"
-        )
-        return {}
-    return baselines(best.approach, best.predictor.backbone, task, split, run)
-
-
-def describe(split: Split, settings: Settings, task: Task) -> dict[str, Any]:
-    """What was in the data, for result.json."""
-    parts = {"train": split.train, "valid": split.valid, "test": split.test}
-    return {
-        "origin": split.train.origin or settings.data,
-        "classes": list(task.to_dict()["classes"]),
-        "counts": {name: part.counts() for name, part in parts.items()},
-        "notes": list(dict.fromkeys((*split.train.notes, *split.notes))),
-    }
-
-
-def environment() -> dict[str, str]:
-    import torch
-
-    from headstart.models.precision import bfloat16_is_native
-
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "device": str(device),
-        "precision": "bfloat16" if bfloat16_is_native(device) else "float32",
-        "platform": platform.machine(),
     }

@@ -1,0 +1,61 @@
+"""The candidates of a run: what was adapted, how it did on validation, and which is kept."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from headstart.approaches import Approach
+from headstart.data import Split
+from headstart.models.backbone import Backbone
+from headstart.predictor import Predictor
+from headstart.tasks import Task
+from headstart.training.run import Run
+
+DEFAULT_BUDGET = 600.0  # seconds that --approach auto may spend on fine-tuning
+
+
+@dataclass(frozen=True)
+class Candidate:
+    name: str
+    approach: Approach
+    predictor: Predictor
+    valid: dict[str, Any]
+    seconds: float
+
+
+def adapt(
+    approach: Approach | None, backbone: Backbone, task: Task, split: Split, run: Run
+) -> tuple[list[Candidate], list[str]]:
+    """Fit the approach; without one, the cheap one first and fine-tuning where the budget has room for it."""
+    from headstart.approaches.finetune import FineTune, seconds_an_epoch
+    from headstart.approaches.probe import Probe
+
+    if approach is not None:
+        name = type(approach).__module__.rpartition(".")[2]
+        return [_candidate(name, approach, backbone, task, split, run)], [f"you asked for {name}"]
+    probe = _candidate("probe", Probe(), backbone, task, split, run)
+    if "gradients" not in backbone.provides:
+        return [probe], [f"{backbone.reference} has no gradients, so it can only be probed"]
+    left = DEFAULT_BUDGET if run.deadline is None else run.seconds_left()
+    epoch = seconds_an_epoch(backbone, task, split)
+    if epoch > left:
+        why = (f"fine-tuning was not tried: one pass takes about {epoch:.0f} s and {left:.0f} s are left "
+               "(--budget sets more)")  # fmt: skip
+        return [probe], [why]
+    limited = replace(run, deadline=time.monotonic() + left)
+    tuned = _candidate("finetune", FineTune(), backbone, task, split, limited)
+    gap = 100 * (tuned.valid["accuracy"] - probe.valid["accuracy"])
+    chosen = "finetune" if gap > 0 else "probe"
+    return [probe, tuned], [
+        f"validation accuracy: probe {probe.valid['accuracy']:.3f} in {probe.seconds:.0f} s, fine-tuning "
+        f"{tuned.valid['accuracy']:.3f} in {tuned.seconds:.0f} s; {chosen} is kept"
+    ]
+
+
+def _candidate(name: str, approach: Approach, backbone: Backbone, task: Task, split: Split, run: Run) -> Candidate:
+    begun = time.perf_counter()
+    predictor = approach.fit(backbone, task, split, run.named(name))
+    valid = task.score(predictor.probabilities(split.valid, run.store), split.valid.labels or [])
+    return Candidate(name, approach, predictor, valid, time.perf_counter() - begun)

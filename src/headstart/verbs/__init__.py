@@ -1,0 +1,145 @@
+"""The verbs of the command line: one file is one verb, found by its file name.
+
+A verb parses, makes one public call, and prints (or --json). Its module has ``ORDER`` (its place in the help), ``EPILOG``
+(examples for its help) and a function of the module's name; a group of verbs has ``app`` (a ``typer.Typer``) instead. What
+all verbs share stands here.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headstart import progress
+from headstart.errors import ConfigError, HeadstartError
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object as the last line; logs go to standard error.")
+]
+Out = Annotated[Path | None, typer.Option(help="The run folder; by default the next free runs/N.")]
+Labels = Annotated[
+    str | None, typer.Option(help="Column of the labels in a table (default: label); for a folder, a pattern.")
+]
+Paths = Annotated[str | None, typer.Option(help="Column of the file paths in a table (default: guessed).")]
+Text = Annotated[str | None, typer.Option(help="Column of the texts in a table (default: guessed).")]
+Kind = Annotated[str | None, typer.Option(help="image, text, audio or table (default: found from the data).")]
+OnBad = Annotated[str, typer.Option(help="Samples that cannot be read: error or skip.")]
+
+
+@contextmanager
+def spoken(as_json: bool, folder: Path | None = None) -> Iterator[None]:
+    """Log lines and bars on standard error; an error becomes one clear message and an exit status."""
+    try:
+        with progress.speaking():
+            yield
+    except HeadstartError as problem:
+        fail(str(problem), as_json, 2)
+    except KeyboardInterrupt:
+        resumable = folder is not None and _resumable(folder)
+        fail("interrupted" + (f"; continue with: headstart resume {folder}" if resumable else ""), as_json, 130)
+    except OSError as problem:
+        fail(f"{problem.strerror or problem}: {problem.filename or ''}. Check the path, its permissions and the free "
+              "space, then try again.", as_json, 2)  # fmt: skip
+
+
+def _resumable(folder: Path) -> bool:
+    from headstart import runs
+
+    try:
+        return bool(runs.read_settings(folder).data) and not (folder / "result.json").exists()
+    except HeadstartError:
+        return False
+
+
+def fail(message: str, as_json: bool, status: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": message}))
+    raise typer.Exit(status)
+
+
+def given(argument: str) -> str | Path:
+    """A path where there is such a file, else the argument itself: a text, or a path that predict will miss."""
+    try:
+        return Path(argument) if Path(argument).is_file() else argument
+    except OSError:  # a text that is too long for a file name
+        return argument
+
+
+def parsed(pairs: list[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {pair}: expected name=value, for example --set epochs=5")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def seconds(text: str) -> float:
+    """``90``, ``90s``, ``5m`` or ``2h`` in seconds.
+
+    Raises:
+        ConfigError: it is none of these, or not positive.
+    """
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    unit = units.get(text[-1:])
+    try:
+        value = float(text[:-1]) * unit if unit else float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ConfigError(f"--budget {text}: expected a positive time such as 90s, 5m or 2h")
+    return value
+
+
+def show_record(record: Any, as_json: bool) -> None:
+    result = record.result
+    if as_json:
+        short = {**result, "run": str(record.folder), "seconds": result["seconds"]["total"]}
+        names = (
+            "run",
+            "task",
+            "model",
+            "approach",
+            "scores",
+            "verdict",
+            "seconds",
+            "validation",
+            "baselines",
+            "reasons",
+        )
+        print(json.dumps({name: short[name] for name in names}, ensure_ascii=False))
+        return
+    for reason in result["reasons"]:
+        print(f"because {reason}")
+    print_scores(result["scores"])
+    if result["verdict"]:
+        for row in result["verdict"]["comparisons"]:
+            low, high = (100 * bound for bound in row["interval"])
+            accuracy = result["baselines"][row["baseline"]]["accuracy"]
+            print(f"  against {row['title']} ({accuracy:.3f}): {100 * row['gain']:+.1f} points [{low:.1f}, {high:.1f}]")
+        print(f"verdict: {result['verdict']['summary']}")
+    else:
+        print("verdict: none, for no baseline was trained")
+    print(f"report:  {record.folder / 'report.html'}  ({result['seconds']['total']:.0f} s)")
+
+
+def print_scores(scores: dict[str, Any]) -> None:
+    low, high = scores["accuracy_interval"]
+    print(f"accuracy {scores['accuracy']:.3f} [{low:.3f}, {high:.3f}]  precision {scores['precision']:.3f}  "
+          f"recall {scores['recall']:.3f}  F1 {scores['f1']:.3f}  calibration error {scores['calibration_error']:.3f}")  # fmt: skip
+
+
+def browse(path: Path) -> None:
+    import os
+    import webbrowser
+
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform in ("darwin", "win32"):
+        webbrowser.open(path.resolve().as_uri())

@@ -1,0 +1,50 @@
+"""headstart fit: the main job."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headstart.verbs import Json, Kind, Labels, OnBad, Out, Paths, Text, parsed, seconds, show_record, spoken
+
+ORDER = 10
+EPILOG = (
+    "Examples:  headstart fit photos/  |  headstart fit photos.csv --labels kind --group patient  |  "
+    "headstart fit photos/ --model timm:resnet18.a1_in1k --approach finetune --set epochs=5 --out runs/flowers"
+)
+
+
+def fit(
+    data: Annotated[
+        str,
+        typer.Argument(help="Folder of class folders (pictures, texts or sounds), or a CSV, Parquet or JSONL file."),
+    ],
+    model: Annotated[str, typer.Option(help="zoo:name, a model folder, or auto.")] = "auto",
+    approach: Annotated[str, typer.Option(help="auto, probe, finetune, scratch or distill.")] = "auto",
+    settings: Annotated[list[str] | None, typer.Option("--set", help="A setting of the approach: name=value.")] = None,
+    out: Out = None,
+    baseline: Annotated[str, typer.Option(help="auto, or none to skip the baselines (then no verdict).")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    shots: Annotated[int | None, typer.Option(help="Training samples a class.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Time for adapting the model: 90s, 5m, 2h.")] = None,
+    on_bad: OnBad = "error",
+    labels: Labels = None,
+    paths: Paths = None,
+    text: Text = None,
+    group: Annotated[str | None, typer.Option(help="Column (for a folder: pattern) of what must not be split.")] = None,
+    modality: Kind = None,
+    as_json: Json = False,
+) -> None:
+    """Adapt a model to labelled data; ends with a verdict, a report and a run folder."""
+    from headstart import fitting, runs
+
+    folder = out or runs.next_folder()
+    with spoken(as_json, folder):
+        chosen = {"name": approach, **parsed(settings or [])}
+        record = fitting.fit(
+            data, model, chosen, out=folder, baseline=baseline, seed=seed, shots=shots,
+            budget=seconds(budget) if budget else None, on_bad=on_bad, labels=labels, paths=paths, text=text, group=group,
+            modality=modality,
+        )  # fmt: skip
+        show_record(record, as_json)

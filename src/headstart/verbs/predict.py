@@ -1,0 +1,35 @@
+"""headstart predict: labels for new files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.verbs import Json, given, spoken
+
+ORDER = 20
+EPILOG = "Example:  headstart predict runs/3 new.jpg more/*.jpg  |  headstart predict runs/4 'It never arrived.'"
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run folder or a saved model.")],
+    files: Annotated[list[str], typer.Argument(help="Files to classify; for a text model also texts themselves.")],
+    top: Annotated[int, typer.Option(help="How many classes to show for each file.", min=1)] = 3,
+    as_json: Json = False,
+) -> None:
+    """Class names with probabilities for new files."""
+    from headstart import fitting
+
+    with spoken(as_json):
+        found = fitting.load(run).predict([given(file) for file in files])
+        if as_json:
+            rows = [{"name": p.name, "label": p.label, "probability": p.probability, "probabilities": p.probabilities}
+                    for p in found]  # fmt: skip
+            print(json.dumps({"predictions": rows}, ensure_ascii=False))
+            return
+        for prediction in found:
+            ranked = sorted(prediction.probabilities.items(), key=lambda entry: -entry[1])[:top]
+            print(f"{prediction.name}  " + "  ".join(f"{name} {share:.3f}" for name, share in ranked))

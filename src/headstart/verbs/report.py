@@ -1,0 +1,34 @@
+"""headstart report: the report again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.verbs import Json, browse, spoken
+
+ORDER = 40
+EPILOG = "Example:  headstart report runs/3 --no-open"
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Write a run's report.html anew and open it."""
+    from headstart import runs
+    from headstart.report.render import write
+
+    with spoken(as_json):
+        runs.read_result(run)
+        path = write(run)
+        if as_json:
+            print(json.dumps({"run": str(run), "report": str(path)}))
+            return
+        print(path)
+        if show:
+            browse(path)
