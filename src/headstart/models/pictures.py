@@ -47,7 +47,7 @@ class PictureBackbone(Backbone):
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.pool = pool
         self.reference = reference
-        self.precision = torch.float32
+        self.precision = self.input_precision = torch.float32
         self.stages = stages_of(network)
         channels, height, width = self._size
         was_training = network.training
@@ -126,7 +126,7 @@ class PictureBackbone(Backbone):
 
     def forward(self, batch: Inputs) -> Features:
         assert isinstance(batch, Tensor)
-        vector, maps = self.pool(self.network, batch.to(self.precision))
+        vector, maps = self.pool(self.network, batch.to(self.input_precision))
         return Features(vector=vector.float(), maps=maps)
 
     def fast(self) -> PictureBackbone:
@@ -136,7 +136,8 @@ class PictureBackbone(Backbone):
             return self
         twin = copy.copy(self)
         twin._modules = dict(self._modules)
-        twin.network = bfloat16_network(copy.deepcopy(self.network).eval().requires_grad_(False), self._size)
+        plain = copy.deepcopy(self.network).eval().requires_grad_(False)
+        twin.network, twin.input_precision = bfloat16_network(plain, self._size)
         twin.precision = torch.bfloat16
         return twin
 

@@ -57,7 +57,7 @@ class SoundBackbone(Backbone):
         reference: str,
         *,
         dim: int,
-        quicken: Callable[[nn.Module], nn.Module] | None = None,
+        quicken: Callable[[nn.Module], tuple[nn.Module, torch.dtype]] | None = None,
     ) -> None:
         super().__init__()
         if not card.sample_rate:
@@ -71,7 +71,7 @@ class SoundBackbone(Backbone):
         self.run = run
         self.reference = reference
         self.quicken = quicken
-        self.precision = torch.float32
+        self.precision = self.input_precision = torch.float32
         self.stages = stages_of(network)
         self.spec = FeatureSpec(dim)
         self.provides = frozenset({"vector", "gradients"})
@@ -107,7 +107,7 @@ class SoundBackbone(Backbone):
         assert isinstance(batch, dict)
         values = batch["values"]
         if values.is_floating_point():
-            values = values.to(self.precision)
+            values = values.to(self.input_precision)
         tokens, mask = self.run(self.network, values, batch["real"])
         weights = mask.float().unsqueeze(2)
         sums = torch.zeros(len(batch["count"]), tokens.shape[2], device=tokens.device)
@@ -123,7 +123,8 @@ class SoundBackbone(Backbone):
         twin = copy.copy(self)
         twin._modules = dict(self._modules)
         network = copy.deepcopy(self.network).eval().requires_grad_(False)
-        twin.network = self.quicken(network) if self.quicken else network.to(torch.bfloat16)
+        quick = self.quicken(network) if self.quicken else (network.to(torch.bfloat16), torch.bfloat16)
+        twin.network, twin.input_precision = quick
         twin.precision = torch.bfloat16
         return twin
 
