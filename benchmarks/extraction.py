@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MEBIBYTE = 2**20
 MEMORY_SAMPLES = 500
 PHONE = (4000, 3000)  # pixels: 12 megapixels
+LARGE = 200  # photos of that size
+PARTS = "small,probes,cache,large,memory"
 
 
 class Plain:
@@ -102,18 +104,23 @@ def measure(options: argparse.Namespace) -> Report:
 
     data = read(shared.data_folder("clothing"))
     backbone = load(str(shared.weights_folder()))
-    rounds = 1 if options.quick else 3
+    rounds, parts = 1 if options.quick else options.rounds, options.parts.split(",")
     chosen = [i for i, side in enumerate(data.declared) if side in ("train", "test")]
     photos = data.subset(chosen[:: 60 if options.quick else 1])
     report = Report()
-    _compare(report, "clothing", backbone, photos, rounds, goal=3)
-    _probes(report, backbone, photos)
-    _cache(report, backbone, photos, rounds)
-    with tempfile.TemporaryDirectory() as folder:
-        shared.progress("making 12-megapixel photos")
-        large = phone_photos(photos, 3 if options.quick else 60, Path(folder))
-        _compare(report, "12 megapixels", backbone, large, rounds, goal=5)
-    _memory(report, 16 if options.quick else MEMORY_SAMPLES)
+    if "small" in parts:
+        _compare(report, "clothing", backbone, photos, rounds, goal=3)
+    if "probes" in parts:
+        _probes(report, backbone, photos)
+    if "cache" in parts:
+        _cache(report, backbone, photos, rounds)
+    if "large" in parts:
+        with tempfile.TemporaryDirectory() as folder:
+            shared.progress("making 12-megapixel photos")
+            large = phone_photos(photos, 3 if options.quick else LARGE, Path(folder))
+            _compare(report, "12 megapixels", backbone, large, rounds, goal=5)
+    if "memory" in parts:
+        _memory(report, 16 if options.quick else MEMORY_SAMPLES)
     return report
 
 
@@ -255,6 +262,8 @@ def peak() -> float:
 
 
 def extend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--parts", default=PARTS, help=f"Out of: {PARTS}.")
+    parser.add_argument("--rounds", type=int, default=3, help="Of which the median counts (default: 3; quick: 1).")
     parser.add_argument("--memory", type=int, help=argparse.SUPPRESS)
 
 

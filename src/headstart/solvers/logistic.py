@@ -16,6 +16,7 @@ from headstart.tasks import Head
 
 class Logistic(Solver):
     grid = (1.0, 0.1, 0.01, 0.001)
+    probabilistic = True
 
     def solve(self, table: Table, setting: float, seed: int) -> Head:
         weight, bias = minimum(table, (setting,), tolerance=1e-4)

@@ -189,3 +189,26 @@ def test_a_feature_that_varies_by_its_rounding_alone_gets_no_weight() -> None:
     head = solvers.fit("logistic", np.hstack([vectors, noise]).astype(np.float32), labels, 3).head
     weight = head.state_dict()["linear.weight"]
     assert weight[:, -1].abs().max() < 10 * weight[:, :-1].abs().max()  # it was a hundred thousand times as large
+
+
+def test_logistic_regression_is_chosen_by_its_own_loss() -> None:
+    """Not by the loss at the best temperature, where a head that is far too timid looks as good as any."""
+    rng = np.random.default_rng(3)
+    labels = np.arange(160) % 4
+    vectors = (np.eye(4)[labels] @ rng.normal(size=(4, 40)) + 1.5 * rng.normal(size=(160, 40))).astype(np.float32)
+    labels = np.where(rng.random(160) < 0.25, rng.integers(0, 4, 160), labels)  # a quarter of the labels is noise
+    found = solvers.fit("logistic", vectors, labels, 4)
+    table, folds = solvers.standardised(vectors, labels, 4), solvers._folds(labels, 0)
+    losses = {}
+    for setting in Logistic.grid:
+        held_out = np.empty((160, 4))
+        for fold in range(4):
+            (held_out[folds == fold],) = Logistic().logits(
+                table.rows(folds != fold), table.x[folds == fold], (setting,), 0
+            )
+        losses[setting] = (
+            log_loss(held_out, labels),
+            log_loss(held_out / solvers.temperature(held_out, labels), labels),
+        )
+    own, cooled = (min(losses, key=lambda setting, i=i: losses[setting][i]) for i in (0, 1))
+    assert found.setting == own != cooled
