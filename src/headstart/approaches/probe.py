@@ -32,7 +32,8 @@ class Probe(Approach):
         plugins.load("solvers", self.head)
         table = extract(backbone, split.train, run.store)
         labels = task.encode(split.train.labels or [])
-        fitted = solvers.fit(self.head, table.vectors, labels, len(task.to_dict()["classes"]), seed=run.seed)
+        num_classes = len(task.to_dict()["classes"])
+        fitted = solvers.fit(self.head, table.vectors, labels, num_classes, seed=run.seed, groups=split.train.groups)
         say(f"{run.stage or 'probe'}: {len(table)} x {table.vectors.shape[1]} features ({table.computed} computed in "
             f"{table.precision}, {len(table) - table.computed} from the cache, {table.seconds:.1f} s); {self.head} head, "
             f"cross-validated accuracy {fitted.accuracy:.3f} at {fitted.setting:g}")  # fmt: skip

@@ -6,6 +6,7 @@ One file is one kind of head. All of them see standardised features and give bac
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 
 from headstart import plugins
 from headstart.metrics.classification import log_loss
+from headstart.progress import say
 from headstart.tasks import Head
 
 FOLDS = 4
@@ -63,7 +65,15 @@ class Fitted:
     tried: dict[float, float]
 
 
-def fit(name: str, vectors: np.ndarray, labels: np.ndarray, num_classes: int, *, seed: int = 0) -> Fitted:
+def fit(
+    name: str,
+    vectors: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    *,
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
+) -> Fitted:
     """Fit the head ``name`` ("logistic", "ridge", "svm", "knn") on features.
 
     The setting with the least cross-validated log loss wins (the stronger regularisation on a tie): with few labels
@@ -74,10 +84,11 @@ def fit(name: str, vectors: np.ndarray, labels: np.ndarray, num_classes: int, *,
     Args:
         vectors: (n, dim) float32 raw features.
         labels: (n,) class numbers.
+        groups: n names of what belongs together (patient, speaker): no group is on both sides of a fold.
     """
     solver: Solver = plugins.variant("solvers", name, Solver)()
     table = standardised(vectors, labels, num_classes)
-    folds = _folds(labels, seed)
+    folds = _folds(labels, seed, groups)
     if folds is None:
         setting = solver.grid[len(solver.grid) // 2]
         return Fitted(solver.solve(table, setting, seed), setting, float("nan"), {})
@@ -139,14 +150,37 @@ def _cool(head: Head, divisor: float) -> None:
             head.temperature.fill_(divisor)  # type: ignore[operator,union-attr]
 
 
-def _folds(labels: np.ndarray, seed: int) -> np.ndarray | None:
-    """(n,) fold numbers, stratified; None where the rarest class has a single sample."""
+def _folds(labels: np.ndarray, seed: int, groups: Sequence[str] | None = None) -> np.ndarray | None:
+    """(n,) fold numbers, stratified; None where the rarest class has a single sample.
+
+    Groups stay whole where that leaves every class on the larger side of every fold; else it is said.
+    """
     least = np.bincount(labels)[np.unique(labels)].min()
     if least < 2:
         return None
+    if groups is not None and len(set(groups)) > 1:
+        folds = _grouped_folds(labels, np.asarray(groups), seed)
+        if all(len(np.unique(labels[folds != fold])) == len(np.unique(labels)) for fold in np.unique(folds)):
+            return folds
+        say("cross-validation splits groups: some class is in a single one, so its accuracy flatters")
     generator, folds = np.random.default_rng(seed), np.empty(len(labels), int)
     number = int(min(FOLDS, least))
     for label in np.unique(labels):
         rows = generator.permutation(np.flatnonzero(labels == label))
         folds[rows] = np.arange(len(rows)) % number
     return folds
+
+
+def _grouped_folds(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    """(n,) fold numbers: the largest groups first, each to the fold where its classes are rarest so far."""
+    names, owner = np.unique(groups, return_inverse=True)
+    counts = np.zeros((len(names), int(labels.max()) + 1))
+    np.add.at(counts, (owner, labels), 1)
+    order = np.random.default_rng(seed).permutation(len(names))
+    order = order[np.argsort(-counts[order].sum(1), kind="stable")]
+    held = np.zeros((min(FOLDS, len(names)), counts.shape[1]))
+    place = np.empty(len(names), int)
+    for group in order:
+        place[group] = np.argmin((held * counts[group]).sum(1) + 1e-9 * held.sum(1))
+        held[place[group]] += counts[group]
+    return place[owner]

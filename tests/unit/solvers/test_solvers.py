@@ -8,7 +8,7 @@ from sklearn.linear_model import Ridge as ReferenceRidge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
-from headstart import plugins, solvers
+from headstart import plugins, progress, solvers
 from headstart.metrics.classification import log_loss
 from headstart.models.backbone import Features
 from headstart.solvers.knn import Nearest
@@ -212,3 +212,24 @@ def test_logistic_regression_is_chosen_by_its_own_loss() -> None:
         )
     own, cooled = (min(losses, key=lambda setting, i=i: losses[setting][i]) for i in (0, 1))
     assert found.setting == own != cooled
+
+
+def test_groups_are_not_split_by_cross_validation() -> None:
+    """Each speaker is a blob of its own with a label: only folds that split speakers can recognise them."""
+    rng = np.random.default_rng(0)
+    groups, labels = np.repeat(np.arange(40), 6), np.repeat(rng.permutation(np.arange(40) % 2), 6)
+    vectors = (rng.normal(size=(40, 60))[groups] + 0.05 * rng.normal(size=(240, 60))).astype(np.float32)
+    apart = solvers.fit("logistic", vectors, labels, 2, groups=[str(group) for group in groups])
+    assert solvers.fit("logistic", vectors, labels, 2).accuracy > 0.95
+    assert apart.accuracy < 0.7
+    folds = solvers._folds(labels, 0, [str(group) for group in groups])
+    assert all(len(set(folds[groups == group])) == 1 for group in range(40))
+    assert np.ptp(np.bincount(folds)) <= 12 and len(set(folds)) == solvers.FOLDS
+
+
+def test_groups_are_split_where_a_class_has_one(capsys: pytest.CaptureFixture[str]) -> None:
+    labels, groups = np.arange(40) // 20, ["a"] * 20 + ["b"] * 20
+    with progress.speaking():
+        folds = solvers._folds(labels, 0, groups)
+    assert len(set(folds)) == solvers.FOLDS
+    assert "splits groups" in "".join(capsys.readouterr())

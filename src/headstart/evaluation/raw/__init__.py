@@ -24,6 +24,8 @@ def raw_probabilities(task: Task, split: Split, seed: int) -> np.ndarray:
 
     train, test = plugins.load("evaluation.raw", split.train.modality).matrices(split.train, split.test)
     labels = task.encode(split.train.labels or [])
-    fitted = solvers.fit("logistic", train, labels, len(task.to_dict()["classes"]), seed=seed)
+    fitted = solvers.fit(
+        "logistic", train, labels, len(task.to_dict()["classes"]), seed=seed, groups=split.train.groups
+    )
     with torch.inference_mode():
         return task.probabilities(fitted.head(Features(torch.from_numpy(test))))
