@@ -17,7 +17,7 @@ import numpy as np
 from _shared import Goal, Report, Row
 
 SHOTS = 20
-SIDE, QUICK_SIDE = 64, 32  # pixels; small and fast
+SIDE = 32  # pixels; small and fast
 
 
 def measure(options: argparse.Namespace) -> Report:
@@ -42,7 +42,7 @@ def _known(seed: int, quick: bool) -> Row:
     """The verdict of ``headstart fit`` on a model that is known to help."""
     from headstart import fit
 
-    model = small(QUICK_SIDE) if quick else str(shared.weights_folder())
+    model = small(SIDE) if quick else str(shared.weights_folder())
     with tempfile.TemporaryDirectory() as folder:
         record = fit(
             shared.data_folder("clothing"), model, "probe", out=f"{folder}/run", seed=seed, shots=2 if quick else SHOTS
@@ -93,7 +93,7 @@ def _impostor(seed: int, quick: bool) -> tuple[list[Row], np.ndarray]:
     split, run = performing.load_split(settings, Store()), Run(seed=seed)
     task = Classification.learn(split.train.labels)
     sow(seed, 1000)  # weights that no baseline starts from
-    impostor = models.load(small(QUICK_SIDE if quick else SIDE), pretrained=False)
+    impostor = models.load(small(SIDE), pretrained=False)
     approaches = {"probe": Probe(), "finetune": FineTune(epochs=1 if quick else 8)}
     rivals = baselines(approaches["finetune"], impostor, task, split, run)
     rows: list[Row] = []
