@@ -1,0 +1,158 @@
+"""The sample as TCA and its kin see it: a scatter, and columns that hold the domains apart, whatever the kernel.
+
+The papers write the problem for weights W (num, found) on all rows, with a kernel matrix K (num, num):
+
+    K H K W = (mu I + K E E' K) W values,      W' K H K W = I,      a row x becomes k(x, rows) W
+
+Here E (num, few) are the columns that separate the domains: L = E E'. With features F, K = F F', only the moments of
+F are needed where it has more rows than columns: with F = Q R (Q orthonormal) and W = Q u,
+
+    R S R' u = value (mu I + R D D' R') u,     S = F' H F,  D = F' E,      f(x)' F' W = f(x)' R' u
+
+"primal" puts the penalty on the weights of features instead: S a = value (mu I + D D') a.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import scipy.sparse
+
+from headstart.errors import ConfigError
+from headstart.progress import say
+from headstart.shift._inputs import Domains
+from headstart.shift._kernels import EXACT, gamma_of, landmarks, rbf, rbf_features
+from headstart.shift._moments import blocks, centred, moments, upper_root
+from headstart.shift._pencil import DENSE, Product, leading
+
+Features = Callable[[np.ndarray], np.ndarray]
+Kernel = Literal["linear", "rbf", "primal"]
+SPARSE = 0.1  # share of numbers other than 0 below which products are sparse
+
+
+class Components:
+    """Both domains under a kernel, ready to be solved for any columns E, more than once where labels change.
+
+    Args:
+        domains: source and target.
+        kernel: "linear", "rbf" or "primal", see ``TCA``.
+        gamma, num_landmarks, seed: of the RBF kernel, see ``TCA``.
+
+    Raises:
+        ConfigError: there is no such kernel.
+    """
+
+    def __init__(
+        self, domains: Domains, kernel: Kernel, gamma: float | None = None, num_landmarks: int = 1000, seed: int = 0
+    ) -> None:
+        if kernel not in ("linear", "rbf", "primal"):
+            raise ConfigError(f"kernel is {kernel!r}; it can be 'linear', 'rbf' or 'primal'.")
+        self.domains, self.primal = domains, kernel == "primal"
+        self.num, dim = len(domains.source) + len(domains.target), domains.source.shape[1]
+        self.features: Features | None = None
+        self.gamma, self.width = 1.0, dim
+        self.kernel: np.ndarray | None = None
+        self.stacked: Any = None
+        if kernel == "rbf":
+            self._rbf(gamma, num_landmarks, seed)
+        elif (sparse := dim > DENSE and _density(domains) < SPARSE) or self.num <= dim:
+            self.stacked = _stack(domains, sparse)  # the products with rows are cheaper than a dim x dim matrix
+            if not self.primal and not sparse and self.num <= EXACT:
+                self.kernel = self.stacked @ self.stacked.T
+        self.moments = moments(domains, self.features, self.width) if self._by_moments else None
+        self.root = upper_root(self.moments.gram) if self.moments and not self.primal else None
+
+    @property
+    def _by_moments(self) -> bool:
+        return self.kernel is None and self.stacked is None
+
+    def _rbf(self, gamma: float | None, num_landmarks: int, seed: int) -> None:
+        self.gamma = gamma_of(self.domains, gamma, seed)
+        if self.num <= EXACT:
+            rows = self.domains.rows.astype(np.float64, copy=False)
+            self.features, self.kernel = rbf_features(rows, self.gamma), rbf(rows, rows, self.gamma)
+            return
+        say(f"{self.num} rows: the RBF kernel is approximated on {num_landmarks} landmarks (Nystroem).")
+        self.width = num_landmarks
+        self.features = landmarks(self.domains, self.gamma, num_landmarks, seed)
+
+    def solve(self, columns: np.ndarray, mu: float, num_components: int) -> tuple[np.ndarray, np.ndarray]:
+        """Values (found,), descending, and what (features of) rows are multiplied by: (dim_features, found)."""
+        _checked(mu, num_components)
+        pencil: Callable[[Product, np.ndarray], tuple[np.ndarray, np.ndarray]] = partial(
+            leading, mu=mu, num_components=num_components
+        )
+        if self.moments is not None:
+            s, d = self.moments.scatter, self._projected(columns)
+            if self.root is None:
+                return pencil(lambda v: s @ v, d)
+            r = self.root
+            values, u = pencil(lambda v: r @ (s @ (r.T @ v)), r @ d)
+            return values, r.T @ u
+        if self.kernel is not None:
+            k = self.kernel
+            values, w = pencil(lambda v: k @ centred(k @ v), k @ columns)
+            return values, w if self.stacked is None else self.stacked.T @ w
+        x: Any = self.stacked
+        if self.primal:
+            return pencil(lambda v: x.T @ centred(x @ v), x.T @ columns)
+        values, w = pencil(lambda v: x @ (x.T @ centred(x @ (x.T @ v))), x @ (x.T @ columns))
+        return values, x.T @ w
+
+    def factor(self) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        """T (num, size) with ``K W = T u`` and |W| = |u|, and what turns u (size, found) into components.
+
+        T is K itself, or F R' where features F have fewer columns than rows; not for "primal".
+        """
+        if self.root is not None:
+            root = self.root
+            parts = [self.features(x) if self.features else x for x in (self.domains.source, self.domains.target)]
+            return np.concatenate(parts).astype(np.float64, copy=False) @ root.T, lambda u: root.T @ u
+        if self.kernel is not None:
+            return self.kernel, lambda u: u if self.stacked is None else self.stacked.T @ u
+        kernel = self.stacked @ self.stacked.T
+        return (kernel if isinstance(kernel, np.ndarray) else kernel.toarray()), lambda u: self.stacked.T @ u
+
+    def _projected(self, columns: np.ndarray) -> np.ndarray:
+        """F' E (width, few), in blocks of rows."""
+        parts = np.split(columns, [len(self.domains.source)])
+        total: Any = 0.0
+        for x, e in zip((self.domains.source, self.domains.target), parts, strict=True):
+            for rows in blocks(x, self.width):
+                total = total + np.asarray(self.features(x[rows]) if self.features else x[rows], np.float64).T @ e[rows]
+        return total
+
+
+def apply(features: Features | None, x: np.ndarray, components: np.ndarray) -> np.ndarray:
+    """Rows (num, dim) -> (num, found), in blocks where the kernel needs them."""
+    if features is None:
+        return (x @ components).astype(x.dtype, copy=False)
+    out = np.empty((len(x), components.shape[1]), x.dtype)
+    for rows in blocks(x, EXACT):
+        out[rows] = features(x[rows]) @ components
+    return out
+
+
+def _checked(mu: float, num_components: int) -> None:
+    if not mu > 0 or num_components < 1:
+        raise ConfigError(
+            f"regularisation is {mu} and num_components {num_components}; the first must be above 0, the second at "
+            "least 1."
+        )
+
+
+def _density(domains: Domains) -> float:
+    """The share of numbers that are not 0."""
+    total = domains.source.size + domains.target.size
+    return (np.count_nonzero(domains.source) + np.count_nonzero(domains.target)) / total
+
+
+def _stack(domains: Domains, sparse: bool) -> Any:
+    """All rows in float64, dense or sparse."""
+    if not sparse:
+        return domains.rows.astype(np.float64, copy=False)
+    parts = [scipy.sparse.csr_array(x.astype(np.float64, copy=False)) for x in (domains.source, domains.target)]
+    return scipy.sparse.vstack(parts, format="csr")

@@ -1,0 +1,86 @@
+"""Kernels as features: rows x become phi(x) with k(x, y) = phi(x)' phi(y), so that no n x n matrix is needed.
+
+- linear: the rows themselves.
+- rbf, k(x, y) = exp(-gamma |x - y|^2): up to ``EXACT`` rows exactly, beyond by Nystroem's method on landmarks
+  (Williams, Seeger: Using the Nystroem Method to Speed Up Kernel Machines, NIPS 2000): phi(x) = K_zz^(-1/2) k_z(x).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import scipy.linalg
+
+from headstart.errors import ConfigError
+from headstart.shift._inputs import Domains
+
+EXACT = 4000  # rows of both domains up to which the whole kernel matrix is held (128 MB)
+MEDIAN_ROWS = 1000  # rows that the median heuristic looks at
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Nystroem features of the RBF kernel: (num, dim) -> (num, rank)."""
+
+    rows: np.ndarray  # (num_landmarks, dim)
+    gamma: float
+    matrix: np.ndarray  # (num_landmarks, rank) K_zz^(-1/2) without its null space
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return rbf(x, self.rows, self.gamma) @ self.matrix
+
+
+def landmarks(domains: Domains, gamma: float, num: int, seed: int) -> Landmarks:
+    """``num`` rows drawn at random, and what turns distances to them into features."""
+    rows = some(domains, num, seed)
+    values, vectors = scipy.linalg.eigh(rbf(rows, rows, gamma), check_finite=False)
+    sound = values > 1e-10 * values[-1]
+    return Landmarks(rows, gamma, vectors[:, sound] / np.sqrt(values[sound]))
+
+
+def some(domains: Domains, num: int, seed: int) -> np.ndarray:
+    """At most ``num`` different rows of both domains, drawn at random, in float64."""
+    border = len(domains.source)
+    chosen = np.sort(np.random.default_rng(seed).permutation(border + len(domains.target))[:num])
+    parts = domains.source[chosen[chosen < border]], domains.target[chosen[chosen >= border] - border]
+    return np.concatenate(parts).astype(np.float64, copy=False)
+
+
+def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(num_x, num_y) squared Euclidean distances, never below 0."""
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    out = x @ y.T
+    out *= -2
+    out += np.einsum("ij,ij->i", x, x)[:, None]
+    out += np.einsum("ij,ij->i", y, y)
+    return np.maximum(out, 0, out=out)
+
+
+def rbf(x: np.ndarray, y: np.ndarray, gamma: float) -> np.ndarray:
+    """(num_x, num_y) exp(-gamma |x - y|^2)."""
+    out = squared_distances(x, y)
+    out *= -gamma
+    return np.exp(out, out=out)
+
+
+def gamma_of(domains: Domains, gamma: float | None, seed: int = 0) -> float:
+    """The given gamma, or 1 / the median squared distance between (at most 1,000) rows.
+
+    Raises:
+        ConfigError: gamma is not above 0.
+    """
+    if gamma is not None:
+        if gamma <= 0:
+            raise ConfigError(f"gamma is {gamma}; it must be above 0, or None for the median of the distances.")
+        return float(gamma)
+    rows = some(domains, MEDIAN_ROWS, seed)
+    distances = squared_distances(rows, rows)[np.triu_indices(len(rows), 1)]
+    positive = distances[distances > 1e-12 * distances.max(initial=0.0)]
+    return 1 / float(np.median(positive)) if len(positive) else 1.0
+
+
+def rbf_features(rows: np.ndarray, gamma: float) -> partial[np.ndarray]:
+    """x (num, dim) -> kernel values with all ``rows``."""
+    return partial(rbf, y=rows, gamma=gamma)

@@ -1,0 +1,113 @@
+"""mSDA: features that are filled in from one another, learnt on both domains at once.
+
+Chen, Xu, Weinberger, Sha: Marginalized Denoising Autoencoders for Domain Adaptation, ICML 2012, arXiv 1206.4683,
+equations 3-8 and section 3.3 (high dimensions).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+
+from headstart.errors import ConfigError
+from headstart.progress import say
+from headstart.shift import Adapter, Domain
+from headstart.shift._inputs import Domains
+from headstart.shift._moments import blocks
+
+Layer = tuple[np.ndarray, np.ndarray]  # weights (dim, dim_out) and bias (dim_out,), applied as tanh(x W + b)
+
+
+class MSDA(Adapter):
+    """Rows become [x, h_1, ..., h_L], h_l = tanh(W h_(l-1)): each layer restores inputs of which a share was zeroed.
+
+    Every feature is dropped with probability ``noise``; in expectation over all ways to drop, the least squares weights
+    are ``W = P Q^(-1)`` (equation 5), with S = X X' over all rows of both domains, a constant 1 added to each that is
+    never dropped, Q and P of equations 7 and 8. A word that only one domain uses is so replaced by what it goes with.
+
+    In high dimensions only the ``num_features`` most frequent features are restored, from all of them in the first
+    layer. The paper restores them from random parts of the features and averages; here it is exact.
+
+    Args:
+        num_layers: L.
+        noise: probability that a feature is dropped, in every layer.
+        num_features: how many features a layer restores; None: all. Cost: dim^3 / 3 + dim^2 * num_features.
+        keep_input: whether x itself leads the output.
+        ridge: added to the diagonal of Q, as a share of its mean: for features that are always 0.
+
+    Attributes:
+        layers_: for each layer, weights (dim_in, dim_out) and bias (dim_out,).
+        restored_: numbers of the restored features, ascending.
+    """
+
+    def __init__(
+        self,
+        num_layers: int = 3,
+        noise: float = 0.7,
+        num_features: int | None = None,
+        keep_input: bool = True,
+        ridge: float = 1e-5,
+    ) -> None:
+        self.num_layers = num_layers
+        self.noise = noise
+        self.num_features = num_features
+        self.keep_input = keep_input
+        self.ridge = ridge
+
+    def _learn(self, domains: Domains) -> None:
+        if self.num_layers < 1 or not 0 <= self.noise < 1 or self.ridge < 0 or (self.num_features or 1) < 1:
+            raise ConfigError(
+                f"num_layers is {self.num_layers} (at least 1), noise {self.noise} (0 to less than 1), num_features "
+                f"{self.num_features} (at least 1), ridge {self.ridge} (at least 0)."
+            )
+        parts = [domains.source] if domains.single else [domains.source, domains.target]
+        self.restored_ = self._frequent(parts)
+        kept = self.restored_
+        self.layers_: list[Layer] = []
+        for _ in range(self.num_layers):
+            layer = denoiser(parts, self.noise, kept, self.ridge)
+            self.layers_.append(layer)
+            parts = [hidden(x, layer) for x in parts]
+            kept = np.arange(len(kept))
+
+    def _frequent(self, parts: list[np.ndarray]) -> np.ndarray:
+        dim = parts[0].shape[1]
+        if self.num_features is None or self.num_features >= dim:
+            return np.arange(dim)
+        counts = sum(np.count_nonzero(x, axis=0) for x in parts)
+        if np.min(counts) == np.max(counts):
+            say(f"mSDA: all features are equally frequent; the first {self.num_features} are restored.")
+        return np.sort(np.argsort(-counts, kind="stable")[: self.num_features])
+
+    def _map(self, x: np.ndarray, domain: Domain) -> np.ndarray:
+        outputs = [x] if self.keep_input else []
+        for layer in self.layers_:
+            x = hidden(x, layer)
+            outputs.append(x)
+        return np.concatenate(outputs, axis=1)
+
+
+def denoiser(parts: list[np.ndarray], noise: float, restored: np.ndarray, ridge: float) -> Layer:
+    """One layer in closed form from rows (num, dim), in parts; ``restored``: numbers of the features it gives back."""
+    dim = parts[0].shape[1]
+    s = np.zeros((dim + 1, dim + 1))
+    for x in parts:
+        for rows in blocks(x):
+            block = x[rows].astype(np.float64, copy=False)
+            s[:dim, :dim] += block.T @ block
+            s[dim, :dim] += block.sum(0)
+    s[:dim, dim], s[dim, dim] = s[dim, :dim], sum(len(x) for x in parts)
+    survive = np.append(np.full(dim, 1 - noise), 1.0)
+    q = s * np.outer(survive, survive)
+    q[np.diag_indices(dim + 1)] = survive * np.diag(s) + ridge * np.trace(s) / (dim + 1)
+    p = survive[:, None] * s[:, restored]  # (dim + 1, num_restored), the transpose of the paper's
+    w = scipy.linalg.solve(q, p, assume_a="pos", overwrite_a=True, overwrite_b=True, check_finite=False)
+    dtype = parts[0].dtype
+    return w[:dim].astype(dtype), w[dim].astype(dtype)
+
+
+def hidden(x: np.ndarray, layer: Layer) -> np.ndarray:
+    """tanh(x W + b), (num, dim_out)."""
+    out = x @ layer[0]
+    out += layer[1]
+    return np.tanh(out, out=out)
