@@ -1,0 +1,80 @@
+"""Copies that fingerprints miss (cropped, mirrored, moved in time, reworded): neighbours propose, a closer look decides."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headstart.auditing import Evidence, Finding, Suspect
+from headstart.auditing._closer import ALIKE, Closer, parts
+from headstart.auditing._minhash import proposals, signatures
+from headstart.auditing._sides import RANK, leak
+from headstart.data.modalities import counted
+from headstart.progress import track
+
+ORDER = 110
+NEEDS: frozenset[str] = frozenset()
+STOPS_FIT = False
+NEAREST = 4  # neighbours of each sample that are looked at
+CLOSE = 0.5  # least cosine of centred features
+BLOCK = 1024  # rows of one matrix product
+
+
+def check(evidence: Evidence) -> list[Finding] | str:
+    dataset = evidence.dataset
+    if dataset.modality not in ALIKE:
+        return f"rows of a {dataset.modality} that differ are different"
+    if evidence.backbone is None and dataset.modality != "text":
+        return "neighbours need features, and there is no model for them"
+    if len(evidence.readable) < 2:
+        return "there is one sample only"
+    clusters = evidence.clusters
+    pairs = [(i, j) for i, j in sorted(_proposed(evidence)) if clusters[i] != clusters[j]]
+    closer, found = Closer(dataset), []
+    for i, j in track(pairs, "comparing neighbours"):
+        score = closer.likeness(i, j)
+        if score >= ALIKE[dataset.modality]:
+            found.append((score, i, j))
+    across, within = [], []
+    for score, i, j in sorted(found, key=lambda entry: (-entry[0], entry[1:])):
+        low, high = sorted((i, j), key=lambda k: (RANK[evidence.side(k)], -k))
+        why = f"probably a copy of {dataset.names[high]} ({score:.2f} alike)"
+        if evidence.side(low) != evidence.side(high):
+            across.append(Suspect(low, why, high, "remove", score=score))
+        else:
+            within.append(Suspect(low, why, high, score=score))
+    findings = leak(evidence, "neighbours", across, "cropped, mirrored, moved in time or reworded")
+    if within:
+        what = "" if dataset.declared is None else " on their own side"
+        message = (f"{counted(len({s.index for s in within}), dataset.modality)} of {len(dataset)} look like a cropped, moved "
+                   f"or reworded copy of another one{what}.")  # fmt: skip
+        findings.append(Finding("warning" if dataset.declared is None else "info", "neighbours", message, tuple(within),
+                                {"pairs": len(within)}, "If they belong together, keep them on one side: --group."))  # fmt: skip
+    return findings
+
+
+def _proposed(evidence: Evidence) -> set[tuple[int, int]]:
+    """Pairs of places worth a closer look: nearest neighbours, and texts that share words."""
+    pairs: set[tuple[int, int]] = set()
+    if (vectors := evidence.vectors) is not None and np.ptp(vectors, axis=0).any():
+        rows = evidence.readable
+        pairs |= {(int(min(rows[i], rows[j])), int(max(rows[i], rows[j]))) for i, j in _nearest(vectors)}
+    if evidence.dataset.modality == "text":
+        closer = Closer(evidence.dataset)
+        sets = [parts(closer.prepared(int(i))) for i in evidence.readable]
+        pairs |= {(int(evidence.readable[i]), int(evidence.readable[j])) for i, j in proposals(signatures(sets))}
+    return pairs
+
+
+def _nearest(vectors: np.ndarray) -> list[tuple[int, int]]:
+    """Each row with its nearest ones by the cosine of centred features."""
+    centred = vectors - vectors.mean(0)
+    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    pairs = []
+    count = min(NEAREST, len(centred) - 1)
+    for start in range(0, len(centred), BLOCK):
+        similar = centred[start : start + BLOCK] @ centred.T
+        similar[np.arange(len(similar)), start + np.arange(len(similar))] = -2
+        best = np.argpartition(-similar, count - 1, axis=1)[:, :count]
+        for i, places in enumerate(best):
+            pairs += [(start + i, int(j)) for j in places if similar[i, j] >= CLOSE]
+    return pairs
