@@ -1,7 +1,8 @@
 """A modality knows one kind of raw sample: one file each, holding one concrete ``Modality``.
 
-It decodes, augments and shows samples. It does not prepare them for a network: the size, the mean, the
-tokeniser and the sampling rate are properties of the checkpoint and belong to the backbone.
+It decodes and shows samples; how they may be changed for training stands in ``data.augment``. It does not prepare them
+for a network: the size, the mean, the tokeniser and the sampling rate are properties of the checkpoint and belong to the
+backbone.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import ClassVar
 import numpy as np
 
 from headstart import plugins
+from headstart.data.augment import Augmentation, augmented, steps
 from headstart.data.dataset import Item, Value
-from headstart.errors import ConfigError
 
 
 class Modality(ABC):
@@ -23,8 +24,6 @@ class Modality(ABC):
     Attributes:
         noun: what a person calls one sample and several, such as ("picture", "pictures").
         suffixes: endings of the files that hold one such sample each, in lower case; none for rows of tables.
-        recipes: names of the augmentations that ``augment`` knows.
-        usual: those of them that rarely do harm, used where nobody chose.
         fingerprint_space: where a store keeps fingerprints; it changes whenever ``fingerprint`` changes.
         fingerprint_threshold: from this inner product on, two samples count as copies of each other.
         scan_side: the ``min_side`` that suffices for ``fingerprint`` and ``check``.
@@ -32,8 +31,6 @@ class Modality(ABC):
 
     noun: ClassVar[tuple[str, str]]
     suffixes: ClassVar[frozenset[str]]
-    recipes: ClassVar[tuple[str, ...]]
-    usual: ClassVar[tuple[str, ...]] = ()
     fingerprint_space: ClassVar[str]
     fingerprint_threshold: ClassVar[float]
     scan_side: ClassVar[int | None] = None
@@ -53,14 +50,6 @@ class Modality(ABC):
         """
 
     @abstractmethod
-    def augment(self, value: Value, rng: np.random.Generator, recipe: tuple[str, ...]) -> Value:
-        """A randomly changed version of a decoded value; ``value`` itself stays as it is.
-
-        Raises:
-            ConfigError: ``recipe`` names an augmentation that is not among ``recipes``.
-        """
-
-    @abstractmethod
     def preview(self, value: Value, side: int = 96) -> str:
         """What a report shows of a decoded value: a data URI of at most ``side`` pixels wide and high for
         pictures and recordings, a plain text excerpt for texts and rows (whoever shows it escapes it)."""
@@ -73,21 +62,17 @@ class Modality(ABC):
             UnreadableError: the sample cannot be decoded.
         """
 
+    def augment(self, value: Value, rng: np.random.Generator, recipe: tuple[str | Augmentation, ...]) -> Value:
+        """A randomly changed version of a decoded value; ``value`` itself stays as it is.
+
+        Raises:
+            ConfigError: ``recipe`` names an augmentation that this modality does not have.
+        """
+        return augmented(value, rng, steps(type(self).__module__.rpartition(".")[2], recipe))
+
     def check(self, value: Value) -> list[str]:
         """What is odd about a decoded value without making it unreadable: words that follow "it is"."""
         return []
-
-
-def check_recipe(modality: Modality, recipe: tuple[str, ...]) -> None:
-    """Refuse what ``modality`` cannot do.
-
-    Raises:
-        ConfigError: ``recipe`` names an augmentation that is not among its recipes.
-    """
-    for step in recipe:
-        if step not in modality.recipes:
-            known = f"there are: {', '.join(modality.recipes)}" if modality.recipes else f"{modality.noun[1]} have none"
-            raise ConfigError(f"There is no augmentation {step!r}; {known}")
 
 
 @functools.cache

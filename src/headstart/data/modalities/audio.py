@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import Item, Sound, Value
-from headstart.data.modalities import Modality, check_recipe
+from headstart.data.modalities import Modality
 from headstart.errors import UnreadableError
 
 MIN_RATE, MAX_RATE = 1000, 768_000  # Hz: below lies no sound worth the name, above no converter
@@ -34,8 +34,6 @@ class Audio(Modality):
 
     noun = ("recording", "recordings")
     suffixes = frozenset((".wav", ".flac", ".ogg", ".oga", ".mp3", ".aiff", ".aif", ".opus"))
-    recipes = ("shift", "noise", "gain")
-    usual = ("shift", "gain")
     fingerprint_space = "fingerprint-audio-1"
     fingerprint_threshold = ALIKE
 
@@ -54,26 +52,6 @@ class Audio(Modality):
             raise
         except Exception as problem:  # libsndfile has a class of its own, and struct another
             raise UnreadableError(f"{name} cannot be read as a recording: {_reason(problem)}", [name]) from problem
-
-    def augment(self, value: Value, rng: np.random.Generator, recipe: tuple[str, ...]) -> Sound:
-        """A random version of ``value``, as long as it is.
-
-        - shift: moved by up to a tenth of its length, earlier or later; silence fills the gap
-        - noise: white noise, 15 to 40 dB below the recording
-        - gain: up to 6 dB louder or softer
-        """
-        check_recipe(self, recipe)
-        assert isinstance(value, Sound)
-        samples = value.samples
-        if "shift" in recipe:
-            samples = _shifted(samples, round(rng.uniform(-0.1, 0.1) * len(samples)))
-        if "noise" in recipe:
-            power = np.sqrt(np.mean(np.square(samples, dtype=np.float64)))
-            level = np.float32(power * 10 ** (-rng.uniform(15, 40) / 20))
-            samples = samples + level * rng.standard_normal(len(samples), dtype=np.float32)
-        if "gain" in recipe:
-            samples = samples * np.float32(10 ** (rng.uniform(-6, 6) / 20))
-        return Sound(samples, value.rate)
 
     def preview(self, value: Value, side: int = 96) -> str:
         """A PNG data URI of the log-mel spectrogram: time to the right, low tones below."""
@@ -126,6 +104,13 @@ def resample(sound: Sound, rate: int) -> Sound:
 
     samples = soxr.resample(sound.samples, sound.rate, rate, quality="HQ")
     return Sound(np.asarray(samples, dtype=np.float32), rate)
+
+
+def log_mel(sound: Sound, hop: float, bands: int) -> np.ndarray:
+    """(bands, steps): log10 of the mel power of the first minute, a step about every ``hop`` seconds."""
+    steps = max(1, round(min(sound.seconds, SECONDS) / hop))
+    power = _mel_power(sound, steps, bands, LOWEST, min(HIGHEST, sound.rate / 2)).T
+    return np.asarray(np.log10(power + FLOOR * power.max() + 1e-20))
 
 
 def _raw(item: Item) -> bytes:
@@ -191,16 +176,6 @@ def _checked(sound: Sound) -> Sound:
     if not np.isfinite(samples).all():
         raise ValueError(f"{np.count_nonzero(~np.isfinite(samples))} of its samples are NaN or infinite")
     return sound if samples.dtype == np.float32 else Sound(samples.astype(np.float32), sound.rate)
-
-
-def _shifted(samples: np.ndarray, steps: int) -> np.ndarray:
-    """``steps`` > 0: later."""
-    moved = np.zeros_like(samples)
-    if steps >= 0:
-        moved[steps:] = samples[: len(samples) - steps]
-    else:
-        moved[:steps] = samples[-steps:]
-    return moved
 
 
 def _mel_power(sound: Sound, steps: int, bands: int, low: float, high: float) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart.data.dataset import Item, Value
-from headstart.data.modalities import Modality, check_recipe
+from headstart.data.modalities import Modality
 from headstart.errors import UnreadableError
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ ALIKE, TINY_ALIKE = 0.90, 0.98  # correlation of the detail from which on two pi
 # 2,010 garments (1) and the 4,171 groceries (4) none is of two scenes; among the office goods one article in
 # two colours counts as a copy. Of 6,000 MNIST digits, 4 pairs pass 0.98 (all ones; 1,657 pairs would pass
 # 0.90); there re-encoded copies are found and rescaled ones are not.
-LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as in Pillow's convert("L")
 
 _opening = threading.Lock()
 
@@ -61,8 +60,6 @@ class Image(Modality):
             ".ico",
         ]
     )
-    recipes = ("crop", "flip", "colour")
-    usual = ("crop", "flip")
     fingerprint_space = "fingerprint-image-1"
     fingerprint_threshold = TINY_ALIKE
     scan_side = 4 * FINGERPRINT_SIDE
@@ -97,22 +94,6 @@ class Image(Modality):
             raise
         except Exception as problem:  # on broken files Pillow raises nearly everything, struct.error included
             raise UnreadableError(f"{name} cannot be read as a picture: {_reason(problem)}", [name]) from problem
-
-    def augment(self, value: Value, rng: np.random.Generator, recipe: tuple[str, ...]) -> np.ndarray:
-        """A random version of ``value``, uint8 of shape (height, width, 3); crop and flip are views of it.
-
-        - crop: an area uniform in [0.5, 1] of the picture, its aspect changed by a factor log-uniform in
-          [3/4, 4/3]
-        - flip: left and right swapped in one case out of two
-        - colour: brightness, contrast and saturation, each by a factor uniform in [0.7, 1.3]
-        """
-        check_recipe(self, recipe)
-        value = np.asarray(value)
-        if "crop" in recipe:
-            value = _crop(value, rng)
-        if "flip" in recipe and rng.random() < 0.5:
-            value = value[:, ::-1]
-        return _recolour(value, *rng.uniform(0.7, 1.3, size=3)) if "colour" in recipe else value
 
     def preview(self, value: Value, side: int = 96) -> str:
         """A JPEG data URI of a decoded picture, at most ``side`` pixels wide and high."""
@@ -219,24 +200,6 @@ def _three_channels(array: np.ndarray) -> np.ndarray:
         alpha = array[..., 3:].astype(np.float32) / 255
         return np.rint(array[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
     return array.copy()
-
-
-def _crop(value: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    height, width = value.shape[:2]
-    area, stretch = rng.uniform(0.5, 1), np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
-    rows = int(np.clip(round(height * np.sqrt(area / stretch)), 1, height))
-    columns = int(np.clip(round(width * np.sqrt(area * stretch)), 1, width))
-    top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
-    return value[top : top + rows, left : left + columns]
-
-
-def _recolour(value: np.ndarray, brightness: float, contrast: float, saturation: float) -> np.ndarray:
-    """All three are affine in the colour, so they are one 3 x 3 matrix and one offset."""
-    pixels = value.astype(np.float32)
-    middle = float(pixels.mean(axis=(0, 1)) @ LUMA) * brightness  # contrast turns about the mean grey
-    mix = saturation * np.eye(3, dtype=np.float32) + (1 - saturation) * LUMA[:, None]  # greys stay where they are
-    changed = pixels @ (mix * np.float32(brightness * contrast)) + np.float32((1 - contrast) * middle)
-    return np.rint(changed).clip(0, 255).astype(np.uint8)
 
 
 def _reason(problem: Exception) -> str:

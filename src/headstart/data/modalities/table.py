@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from headstart.data.dataset import Item, Row, Value, content
-from headstart.data.modalities import Modality, check_recipe
+from headstart.data.modalities import Modality
 from headstart.errors import UnreadableError
 
 EXCERPT = 200  # characters of a preview
@@ -21,7 +21,6 @@ class Table(Modality):
 
     noun = ("row", "rows")
     suffixes = frozenset()
-    recipes = ()
     fingerprint_space = "fingerprint-table-1"
     # Random directions in 64 dimensions: the inner product of two has a standard deviation of 1/8.
     fingerprint_threshold = 0.999
@@ -37,11 +36,6 @@ class Table(Modality):
             kind = type(item).__name__
             raise UnreadableError(f"{name} cannot be read as a row: it is a {kind}; expected a mapping", [name])
         return {str(column): _value(value, str(column), name) for column, value in item.items()}
-
-    def augment(self, value: Value, rng: np.random.Generator, recipe: tuple[str, ...]) -> Row:
-        """The row itself: no change is known to keep the meaning of any row."""
-        check_recipe(self, recipe)
-        return self.decode(value)
 
     def preview(self, value: Value, side: int = 96) -> str:
         """``age=63, sex=m, chol=?``, at most 200 characters."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.dataset import Item, Value
-from headstart.data.modalities import Modality, check_recipe
+from headstart.data.modalities import Modality
 from headstart.errors import UnreadableError
 
 MAX_CHARACTERS = 5_000_000  # about 2,000 book pages; no model reads that much at once
@@ -35,7 +35,6 @@ class Text(Modality):
 
     noun = ("text", "texts")
     suffixes = frozenset((".txt", ".md", ".text"))
-    recipes = ("delete", "swap")
     fingerprint_space = "fingerprint-text-1"
     fingerprint_threshold = ALIKE
 
@@ -54,29 +53,6 @@ class Text(Modality):
             raise UnreadableError(f"{name} cannot be read as a text: there is no such file", [name]) from problem
         except (ValueError, OSError) as problem:
             raise UnreadableError(f"{name} cannot be read as a text: {problem}", [name]) from problem
-
-    def augment(self, value: Value, rng: np.random.Generator, recipe: tuple[str, ...]) -> str:
-        """A random version of ``value``: words are what white space parts.
-
-        - delete: each word goes with probability 0.1; one always stays
-        - swap: one pair of words in ten, at least one, changes places
-
-        Random deletion and swap of EDA, with its default strength 0.1: Wei & Zou 2019, arXiv 1901.11196;
-        reference: github.com/jasonwei20/eda_nlp. A text of one word stays as it is.
-        """
-        check_recipe(self, recipe)
-        words = str(value).split()
-        if not recipe or len(words) < 2:
-            return str(value)
-        if "delete" in recipe:
-            kept = rng.random(len(words)) >= 0.1
-            kept[rng.integers(len(words))] = True
-            words = [word for word, stays in zip(words, kept, strict=True) if stays]
-        if "swap" in recipe and len(words) > 1:
-            for _ in range(max(1, len(words) // 10)):
-                one, other = rng.choice(len(words), 2, replace=False)
-                words[one], words[other] = words[other], words[one]
-        return " ".join(words)
 
     def preview(self, value: Value, side: int = 96) -> str:
         """The first 200 characters, white space as single spaces."""

@@ -1,0 +1,1 @@
+"""Augmentations of recordings: a ``Sound`` in and out, at its own rate."""

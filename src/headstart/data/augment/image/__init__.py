@@ -1,0 +1,1 @@
+"""Augmentations of pictures: uint8 of shape (height, width, 3) in and out."""

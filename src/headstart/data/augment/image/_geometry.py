@@ -1,0 +1,34 @@
+"""Pictures bent by an affine map, by torchvision; what comes into view is filled with the mean colour."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def warped(
+    picture: np.ndarray,
+    *,
+    angle: float = 0.0,
+    zoom: float = 1.0,
+    shear: tuple[float, float] = (0.0, 0.0),
+    shift: tuple[float, float] = (0.0, 0.0),
+) -> np.ndarray:
+    """uint8 (height, width, 3) -> a new one of the same shape, bilinear, about its centre.
+
+    Args:
+        angle: degrees, clockwise.
+        zoom: above 1, the picture grows beyond its frame.
+        shear: degrees, along x and y.
+        shift: pixels, to the right and down.
+    """
+    import torch
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional
+
+    fill = [float(channel) for channel in picture.mean(axis=(0, 1))]
+    pixels = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))  # (3, height, width)
+    bent = functional.affine(
+        pixels, angle=angle, translate=[shift[0], shift[1]], scale=zoom, shear=list(shear),
+        interpolation=InterpolationMode.BILINEAR, fill=fill,
+    )  # fmt: skip
+    return np.ascontiguousarray(bent.numpy().transpose(1, 2, 0))
