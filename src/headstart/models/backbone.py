@@ -70,6 +70,8 @@ class Backbone(nn.Module, ABC):
         window: how many shaped samples are held at once, to put those of like cost into one batch.
         batch_cost: the padded cost of a batch, that is its length times the largest ``cost`` in it.
         rate: the learning rate at which such a checkpoint is usually fine-tuned.
+        source_head: weight (classes, dim) and bias (classes,) of the linear classifier that came with the checkpoint,
+            for the classes it was trained on; with it the backbone provides "source_probs".
     """
 
     card: ModelCard
@@ -84,6 +86,7 @@ class Backbone(nn.Module, ABC):
     window: int = 32
     batch_cost: int = 32
     rate: float = 3e-4
+    source_head: tuple[Tensor, Tensor] | None = None
 
     @abstractmethod
     def shape(self, value: Any, *, whole: bool = False) -> Any:

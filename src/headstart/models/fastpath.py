@@ -48,6 +48,7 @@ class FusedConvolution(nn.Module):
     ) -> None:
         super().__init__()
         self.result = result
+        self.precision = weight.dtype
         self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
         self.register_buffer("bias", bias)
         self.geometry = geometry
@@ -55,7 +56,7 @@ class FusedConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         name, arguments = self.activation
-        x = x.to(self.weight.dtype)
+        x = x.to(self.precision)
         x = torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *self.geometry, name, arguments, "")
         return x.to(self.result)
 

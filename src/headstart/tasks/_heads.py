@@ -11,19 +11,30 @@ from headstart.tasks import Head
 
 
 class LinearHead(Head):
-    """logits = features @ weight + bias; the standardisation of a probe is folded into the weights."""
+    """logits = features @ weight + bias; the standardisation of a probe is folded into the weights.
+
+    Attributes:
+        label_smoothing: Szegedy et al. 2016, arXiv 1512.00567.
+        class_weights: (k,) of the loss, or None; not saved.
+    """
+
+    class_weights: Tensor | None
 
     def __init__(self, dim: int, num_classes: int) -> None:
         super().__init__()
         self.linear = nn.Linear(dim, num_classes)
         self.label_smoothing = 0.0
+        self.register_buffer("class_weights", None, persistent=False)
 
     def forward(self, features: Features) -> Tensor:
         return self.linear(features.vector)
 
     def losses(self, features: Features, labels: Tensor) -> dict[str, Tensor]:
-        logits = self(features)
-        return {"cross_entropy": functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)}
+        """``labels``: (n,) class numbers or (n, k) shares. The mean over samples, weighted ones counting as one each."""
+        each = functional.cross_entropy(
+            self(features), labels, self.class_weights, reduction="none", label_smoothing=self.label_smoothing
+        )
+        return {"cross_entropy": each.mean()}
 
 
 class NearestHead(Head):
@@ -66,6 +77,10 @@ def build(kind: str, state: dict[str, Tensor]) -> Head:
         head: Head = LinearHead(dim, classes)
     elif kind == "NearestHead":
         head = NearestHead(state["references"].shape[1], *state["votes"].shape)
+    elif kind == "LayeredHead":
+        from headstart.tasks import _layers
+
+        head = _layers.empty_like(state)
     else:
         raise ValueError(f"no head is called {kind!r}")
     head.load_state_dict(state)

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from headstart import plugins
+from headstart.data import augment
+from headstart.data.augment import Augmentation
 from headstart.data.dataset import Dataset, Value
 from headstart.data.modalities import Modality
 from headstart.models.backbone import Backbone, Inputs
@@ -39,7 +41,9 @@ class Batches:
     """The batches of an epoch are a function of the seed and the epoch's number alone.
 
     Attributes:
-        recipe: names of augmentations that the modality knows, such as ("crop", "flip"); ("auto",) are its usual ones.
+        recipe: augmentations or the names of some that the modality has, such as ("crop", "rotate:15"); "auto" stands for
+            its usual ones. Afterwards it holds what they are called, in the order they are applied.
+        steps: the augmentations themselves.
         views: where set, augmentation repeats itself after this many epochs.
     """
 
@@ -47,15 +51,16 @@ class Batches:
     labels: np.ndarray
     backbone: Backbone
     size: int
-    recipe: tuple[str, ...] = ()
+    recipe: tuple[str | Augmentation, ...] = ()
     seed: int = 0
     views: int = 0
+    steps: tuple[Augmentation, ...] = field(init=False)
     _decoded: dict[int, Value] = field(default_factory=dict)
     _kept: int = 0
 
     def __post_init__(self) -> None:
-        if self.recipe == ("auto",):
-            self.recipe = self._modality.usual
+        self.steps = augment.steps(self.dataset.modality, self.recipe)
+        self.recipe = tuple(map(str, self.steps))
 
     def __len__(self) -> int:
         """Batches an epoch. A last, smaller batch is left out unless it is the only one; the order changes
@@ -70,7 +75,7 @@ class Batches:
         return epoch % self.views if self.views else epoch
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
-        chunks = list(self._chunks(epoch))
+        chunks = list(self.chunks(epoch))
         with ThreadPoolExecutor(2) as pool:
             ahead: deque[tuple[np.ndarray, int, list[Future]]] = deque()
             for number in range(len(chunks) + 2):
@@ -84,7 +89,8 @@ class Batches:
                     device = next(self.backbone.parameters()).device
                     yield Batch(inputs, torch.from_numpy(self.labels[chunk]).to(device), chunk, view)
 
-    def _chunks(self, epoch: int) -> Iterator[np.ndarray]:
+    def chunks(self, epoch: int) -> Iterator[np.ndarray]:
+        """The places of the samples of each batch of an epoch."""
         rng = np.random.default_rng([self.seed, epoch])
         for _ in range(self._passes):
             order = rng.permutation(len(self.dataset))
@@ -119,7 +125,7 @@ class Batches:
         value = self._value(place)
         if not self.recipe:
             return value
-        return self._modality.augment(value, np.random.default_rng([self.seed, place, view]), self.recipe)
+        return augment.augmented(value, np.random.default_rng([self.seed, place, view]), self.steps)
 
     def _value(self, place: int) -> Value:
         value = self._decoded.get(place)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,17 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from headstart.errors import RunError
+from headstart.progress import say
+from headstart.training.optimiser import like
+from headstart.training.processes import processes
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """``state`` as it was saved (plain JSON values), and the tensors as one safetensors file."""
+
+    state: dict[str, Any]
+    blob: bytes
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -60,25 +72,42 @@ def save_checkpoint(
             old.unlink(missing_ok=True)
 
 
-def load_checkpoint(
-    path: Path, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer
-) -> dict[str, Any] | None:
-    """Restore what ``save_checkpoint`` saved; None where there is nothing (or nothing whole) to restore."""
+def read_checkpoint(path: Path) -> Checkpoint | None:
+    """What ``save_checkpoint`` saved; None where there is nothing. What is not whole is said, and not used."""
+    facts = path.with_suffix(".json")
+    if not facts.exists():
+        return None
     try:
-        state = json.loads(path.with_suffix(".json").read_text("utf-8"))
+        state = json.loads(facts.read_text("utf-8"))
         blob = path.with_suffix(f".{state['tensors']}.safetensors").read_bytes()
+        if hashlib.blake2b(blob, digest_size=16).hexdigest() == state["tensors"]:
+            return Checkpoint(state, blob)
     except (OSError, ValueError, KeyError, TypeError):
-        return None
-    if hashlib.blake2b(blob, digest_size=16).hexdigest() != state["tensors"]:
-        return None
-    tensors = load(blob)
+        pass
+    say(f"{facts} is damaged or its tensors are missing; what it would have gone on with begins anew")
+    return None
+
+
+def shared(found: Checkpoint | None) -> Checkpoint | None:
+    """The checkpoint that the first process found, for all of them."""
+    crew = processes()
+    state = crew.share(found.state if found else None)
+    return None if state is None else Checkpoint(state, crew.share_bytes(found.blob if found else b""))
+
+
+def restore(found: Checkpoint, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer) -> None:
+    """Put the tensors of a checkpoint back, every one in the memory layout that it had."""
+    tensors = load(found.blob)
     for prefix, module in modules.items():
         own = {n.removeprefix(f"{prefix}/"): v for n, v in tensors.items() if n.startswith(f"{prefix}/")}
         module.load_state_dict(own)
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     entries: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimiser/"):
             _, number, key = name.split("/", 2)
             entries.setdefault(int(number), {})[key] = value
     optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
-    return state
+    for parameter in parameters:
+        for key, value in optimiser.state.get(parameter, {}).items():
+            optimiser.state[parameter][key] = like(value, parameter)

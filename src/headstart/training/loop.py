@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -13,8 +14,14 @@ from torch import Tensor, nn
 
 from headstart.errors import RunError
 from headstart.progress import say, track
-from headstart.training.checkpoint import load_checkpoint, save_checkpoint
-from headstart.training.run import Run, sow
+from headstart.training.checkpoint import read_checkpoint, restore, save_checkpoint, shared
+from headstart.training.curve import sparkline
+from headstart.training.identity import refuse_others
+from headstart.training.optimiser import adamw
+from headstart.training.processes import processes
+from headstart.training.run import Run
+from headstart.training.schedule import Schedule
+from headstart.training.step import Step
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,7 @@ class Recipe:
         warmup: share of all steps over which the rate rises from zero; it then falls along a cosine.
         clip: largest norm of the gradient.
         average: decay a step of the moving average of weights that is validated and kept; 0 keeps none.
+        at_once: most samples computed at once, the gradients of a batch's portions being summed; 0: as memory allows.
     """
 
     epochs: int
@@ -34,6 +42,7 @@ class Recipe:
     warmup: float = 0.1
     clip: float = 1.0
     average: float = 0.0
+    at_once: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,9 +53,10 @@ class Objective:
         module: everything that is trained or kept; in evaluation mode where ``groups`` leave it alone.
         batches: epoch number -> batches, the same for the same number.
         steps: batches an epoch.
-        losses: batch -> named scalar losses; their sum is minimised.
+        losses: batch -> named scalar losses, means over its samples; their sum is minimised.
         validate: module -> metrics, among them "score": higher is better.
         set_mode: puts ``module`` into training mode, frozen parts left in evaluation mode.
+        identity: facts (of the data, say) without which a checkpoint cannot be gone on with.
     """
 
     module: nn.Module
@@ -55,74 +65,75 @@ class Objective:
     losses: Callable[[Any], dict[str, Tensor]]
     validate: Callable[[nn.Module], dict[str, float]]
     set_mode: Callable[[], None]
+    identity: Callable[[], dict[str, Any]] = field(default=dict)
 
 
 def minimise(objective: Objective, groups: list[dict[str, Any]], recipe: Recipe, run: Run) -> dict[str, Any]:
     """Train until the epochs, the patience or the time run out; ``objective.module`` ends with its best weights.
 
-    After every epoch all that decides the rest (weights, moments, schedule, patience, best weights) is
-    checkpointed, and an epoch's order and noise depend on nothing but the seed and its number: a killed run
-    that is started again ends with the very result of an uninterrupted one.
+    After every epoch, and within long ones, all that decides the rest (weights, moments, schedule, patience, best
+    weights) is checkpointed, and the order of an epoch and the noise of a step depend on nothing but the seed and their
+    numbers: a killed run that is started again ends with the very result of an uninterrupted one.
 
     Returns:
         the state at the end: "epoch" (of the best weights; 0 is the start), "score", "epochs" (done), "stopped" (why).
 
     Raises:
-        RunError: no weights, not even those of the start, have a validation score that is a number.
+        ConfigError: a rate with which nothing can be learned.
+        RunError: no weights, not even those of the start, have a validation score that is a number; or the run's folder
+            holds a checkpoint of other data or settings.
     """
-    import copy
-
-    module = objective.module
-    optimiser = torch.optim.AdamW(groups)
-    peaks = [group["lr"] for group in optimiser.param_groups]
+    module, crew = objective.module, processes()
+    crew.begin_alike(module)
+    optimiser = adamw(groups)
+    schedule = Schedule(optimiser, recipe.epochs * objective.steps, recipe.warmup, objective.steps)
+    step = Step(objective.losses, optimiser, run, recipe.clip, recipe.at_once)
     best, averaged = copy.deepcopy(module), copy.deepcopy(module)
     modules = {"module": module, "best": best, "averaged": averaged}
     path = None if run.folder is None else run.folder / f"{run.stage}.checkpoint"
-    state = load_checkpoint(path, modules, optimiser) if path else None
-    if state is None:
-        metrics = objective.validate(module)
-        state = {"epochs": 0, "epoch": 0, "score": metrics["score"], "stopped": "", "seconds": 0.0, "rows": []}
-        state["rows"].append({"epoch": 0, "train_loss": None, **_public(metrics)})
-        run.record(state["rows"][-1])
+    own = {} if path is None else _identity(objective, groups, recipe, run)
+    if found := shared(read_checkpoint(path) if path and crew.first else None):
+        state = found.state
+        refuse_others(state.pop("identity", {}), own, str(run.folder))
+        restore(found, modules, optimiser)
+        step.resume(state.pop("memory"))
+        say(f"{run.stage}: going on after epoch {state['epochs']}, step {state['step']} of the next")
     else:
-        say(f"{run.stage}: going on after epoch {state['epochs']}")
-        for row in state["rows"]:
-            run.record(row)
-    total = recipe.epochs * objective.steps
+        state = _begun(objective.validate(module))
+    for row in state["rows"]:
+        run.record(row)
+
+    def save() -> None:
+        if path is not None and crew.first:
+            save_checkpoint(path, modules, optimiser, {**state, "memory": step.memory(), "identity": own})
+
     while not state["stopped"] and state["epochs"] < recipe.epochs:
-        begun, epoch = time.perf_counter(), state["epochs"] + 1
-        sow(run.seed, epoch)
-        objective.set_mode()
-        losses: list[float] = []
-        for i, batch in enumerate(track(objective.batches(epoch), f"{run.stage} epoch {epoch}", objective.steps)):
-            step = state["epochs"] * objective.steps + i
-            for group, peak in zip(optimiser.param_groups, peaks, strict=True):
-                group["lr"] = peak * pace(step, total, recipe.warmup)
-            losses.append(_step(objective, optimiser, batch, recipe.clip, run))
-            if not math.isfinite(losses[-1]):
-                break
-            if recipe.average:
-                _average(averaged, module, min(recipe.average, (step + 1) / (step + 10)))
-        if not math.isfinite(losses[-1]):
-            _diverged(losses, epoch, state, run)
+        epoch, begun, before = state["epochs"] + 1, time.perf_counter(), state["seconds"]
+        for _ in _steps(objective, step, schedule, averaged, recipe, run, state):
+            state["seconds"] = before + time.perf_counter() - begun
+            save()
+        if state["stopped"] == "diverged":
+            _diverged(schedule, state, run)
             break
+        crew.even_out(module)
+        crew.even_out(averaged)
         kept = averaged if recipe.average else module
         metrics = objective.validate(kept)
         unusable = not math.isfinite(state["score"])  # nothing compares with NaN
         if metrics["score"] > state["score"] or (unusable and math.isfinite(metrics["score"])):
             state.update(score=metrics["score"], epoch=epoch)
             best.load_state_dict(kept.state_dict())
-        state["epochs"] = epoch
-        state["seconds"] += time.perf_counter() - begun
-        row = {"epoch": epoch, "train_loss": sum(losses) / len(losses), **_public(metrics),
-               "learning_rate": max(g["lr"] for g in optimiser.param_groups)}  # fmt: skip
+        row = {"epoch": epoch, "train_loss": state["loss"] / max(1, state["step"]), **_public(metrics),
+               "learning_rate": schedule.highest}  # fmt: skip
         state["rows"].append(row)
-        state["stopped"] = _why_stop(state, recipe, run)
+        state["scores"].append(metrics["score"])
+        state.update(epochs=epoch, step=0, loss=0.0, seconds=before + time.perf_counter() - begun)
+        state["stopped"] = state["stopped"] or _why_stop(state, recipe, run)
         run.record(row)
         say(f"{run.stage} epoch {epoch}/{recipe.epochs}: loss {row['train_loss']:.3f}, validation "
-            f"{metrics['score']:.3f}{' (best)' if state['epoch'] == epoch else ''}, {state['seconds'] / epoch:.0f} s an epoch")  # fmt: skip
-        if path is not None:
-            save_checkpoint(path, modules, optimiser, state)
+            f"{metrics['score']:.3f} {sparkline(state['scores'])}{' (best)' if state['epoch'] == epoch else ''}, "
+            f"{state['seconds'] / epoch:.0f} s an epoch")  # fmt: skip
+        save()
     if not math.isfinite(state["score"]):
         raise RunError(f"{run.stage}: no weights, the start included, have a validation score that is a number. Check "
                        "the weights that the training began with, or lower the rate: --set learning_rate=...")  # fmt: skip
@@ -131,34 +142,57 @@ def minimise(objective: Objective, groups: list[dict[str, Any]], recipe: Recipe,
     return state
 
 
-def _diverged(losses: list[float], epoch: int, state: dict[str, Any], run: Run) -> None:
+def _steps(
+    objective: Objective, step: Step, schedule: Schedule, averaged: nn.Module, recipe: Recipe, run: Run,
+    state: dict[str, Any],
+) -> Iterator[None]:  # fmt: skip
+    """Train through the epoch that ``state`` stands in, from the step on that it stands at; yields to be checkpointed."""
+    epoch, saved = state["epochs"] + 1, time.monotonic()
+    schedule.thaw(state["epochs"] * objective.steps)
+    objective.set_mode()
+    for i, batch in enumerate(track(objective.batches(epoch), f"{run.stage} epoch {epoch}", objective.steps)):
+        if i < state["step"]:
+            continue  # taken before the run was killed
+        number = state["epochs"] * objective.steps + i
+        schedule.set(number)
+        state["loss"] += step(batch, run.seed, epoch, i)
+        state["step"] = i + 1
+        if not math.isfinite(state["loss"]):
+            state["stopped"] = "diverged"
+            return
+        if recipe.average:
+            _average(averaged, objective.module, min(recipe.average, (number + 1) / (number + 10)))
+        if run.deadline is not None and processes().share(run.seconds_left() < 0):
+            state["stopped"] = "out of time"
+            say(f"{run.stage}: the time budget ended in epoch {epoch}, after {i + 1} of its {objective.steps} steps; these "
+                "count as they stand. A larger --budget, fewer --shots or --approach probe would fit.")  # fmt: skip
+            return
+        if time.monotonic() - saved > run.pause:
+            yield
+            saved = time.monotonic()
+
+
+def _begun(metrics: dict[str, float]) -> dict[str, Any]:
+    """All that is known before the first epoch. Epochs are counted from 1, and the start is the best so far."""
+    return {"epochs": 0, "epoch": 0, "score": metrics["score"], "stopped": "", "seconds": 0.0, "step": 0, "loss": 0.0,
+            "rows": [{"epoch": 0, "train_loss": None, **_public(metrics)}], "scores": [metrics["score"]]}  # fmt: skip
+
+
+def _identity(objective: Objective, groups: list[dict[str, Any]], recipe: Recipe, run: Run) -> dict[str, Any]:
+    facts = {f"group {i}": ", ".join(f"{key} {value:g}" for key, value in group.items() if isinstance(value, (int, float)))
+             + f", {sum(p.numel() for p in group['params'])} numbers" for i, group in enumerate(groups, 1)}  # fmt: skip
+    return {**objective.identity(), **asdict(recipe), "seed": run.seed, "steps an epoch": objective.steps, **facts}
+
+
+def _diverged(schedule: Schedule, state: dict[str, Any], run: Run) -> None:
     """Say and record that a training ends because its loss is no number any more."""
-    what = f"the loss became {'NaN' if math.isnan(losses[-1]) else 'infinite'} in epoch {epoch} at step {len(losses)}"
-    note = f"{what}; the best weights so far, of epoch {state['epoch']}, are kept; lower the learning rate"
+    kind, epoch = "NaN" if math.isnan(state["loss"]) else "infinite", state["epochs"] + 1
+    note = (f"the loss became {kind} in epoch {epoch} at step {state['step']}; the best weights so far, of epoch "
+            f"{state['epoch']}, are kept; lower the learning rate (the highest was {schedule.highest:.2g} there): "
+            "--set learning_rate=...")  # fmt: skip
     say(f"{run.stage}: {note}")
-    state["stopped"] = "diverged"
     state["rows"].append({"epoch": epoch, "train_loss": None, "stopped": "diverged", "note": note})
     run.record(state["rows"][-1])
-
-
-def pace(step: int, total: int, warmup: float) -> float:
-    """The share of the peak rate at a step: linear warm-up, then half a cosine down to zero."""
-    rising = max(1, round(total * warmup))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 + 0.5 * math.cos(math.pi * (step - rising) / max(1, total - rising))
-
-
-def _step(objective: Objective, optimiser: torch.optim.Optimizer, batch: Any, clip: float, run: Run) -> float:
-    optimiser.zero_grad(set_to_none=True)
-    with run.autocast:
-        losses = objective.losses(batch)
-    loss = torch.stack(list(losses.values())).sum()
-    loss.backward()
-    moving = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    nn.utils.clip_grad_norm_(moving, clip)
-    optimiser.step()
-    return float(loss.detach())
 
 
 @torch.no_grad()
@@ -173,7 +207,7 @@ def _average(averaged: nn.Module, module: nn.Module, decay: float) -> None:
 def _why_stop(state: dict[str, Any], recipe: Recipe, run: Run) -> str:
     if recipe.patience and state["epochs"] - state["epoch"] >= recipe.patience:
         return "no better validation score"
-    if run.seconds_left() < state["seconds"] / state["epochs"]:
+    if run.deadline is not None and processes().share(run.seconds_left() < state["seconds"] / state["epochs"]):
         say(f"{run.stage}: stopping after epoch {state['epochs']}, the time budget has no room for another.")
         return "out of time"
     return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 
 from headstart.models.precision import bfloat16_is_native
 from headstart.store import Store
+from headstart.training.events import write_scalars
 
 
 @dataclass
@@ -27,6 +28,8 @@ class Run:
         deadline: ``time.monotonic()`` at which training should be done, or None.
         history: one row an epoch; see ``record``.
         stage: name of what is being trained now, part of checkpoint names and history rows.
+        boundary_limit: bytes that a boundary cache may take on the disk; 0 keeps none.
+        pause: seconds between the checkpoints within an epoch, so that an epoch of hours is never lost.
     """
 
     folder: Path | None = None
@@ -35,30 +38,40 @@ class Run:
     deadline: float | None = None
     stage: str = ""
     history: list[dict[str, Any]] = field(default_factory=list)
+    boundary_limit: int = 4 * 1024**3
+    pause: float = 300.0
 
     @property
     def device(self) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     @property
+    def precision(self) -> torch.dtype:
+        """bfloat16 where the hardware computes in it, else float16 on a GPU, else float32."""
+        if bfloat16_is_native(self.device):
+            return torch.bfloat16
+        return torch.float16 if self.device.type == "cuda" else torch.float32
+
+    @property
     def autocast(self) -> torch.autocast:
-        """bfloat16 where the hardware computes in it, float32 elsewhere."""
-        native = bfloat16_is_native(self.device)
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=native)
+        precision = self.precision
+        narrow = precision is not torch.float32
+        return torch.autocast(self.device.type, precision if narrow else torch.bfloat16, enabled=narrow)
 
     def named(self, stage: str) -> Run:
         """The same run in another stage; the history is shared."""
-        return Run(self.folder, self.seed, self.store, self.deadline, stage, self.history)
+        return replace(self, stage=stage)
 
     def seconds_left(self) -> float:
         return float("inf") if self.deadline is None else self.deadline - time.monotonic()
 
     def record(self, row: dict[str, Any]) -> None:
-        """Keep a row of the history, and append it to ``history.jsonl`` for who watches."""
+        """Keep a row of the history; ``history.jsonl`` and the event files of TensorBoard show it to who watches."""
         self.history.append({"stage": self.stage, **row})
         if self.folder is not None:
             with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(self.history[-1]) + "\n")
+            write_scalars(self.folder / "tensorboard" / (self.stage or "training"), row)
 
 
 def sow(*seeds: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headstart.models.backbone import Backbone
-from headstart.tuning import Tuning, decayed
+from headstart.tuning import Tuning, layered
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,4 @@ class Full(Tuning):
     weight_decay: float = 0.01
 
     def groups(self, backbone: Backbone, learning_rate: float) -> list[dict[str, Any]]:
-        groups = []
-        for depth, stage in enumerate(reversed(backbone.stages)):
-            groups += decayed(stage.parameters(), learning_rate * self.decay**depth, self.weight_decay)
-        return groups
+        return layered(backbone.stages, learning_rate, self.decay, self.weight_decay)

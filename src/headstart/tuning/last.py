@@ -7,7 +7,7 @@ from typing import Any
 
 from headstart.errors import ConfigError
 from headstart.models.backbone import Backbone
-from headstart.tuning import Tuning, decayed
+from headstart.tuning import Tuning, layered
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Last(Tuning):
     def groups(self, backbone: Backbone, learning_rate: float) -> list[dict[str, Any]]:
         if not 1 <= self.stages <= len(backbone.stages):
             names = ", ".join(stage.name for stage in backbone.stages)
-            raise ConfigError(f"$.tuning.stages: expected 1 to {len(backbone.stages)} ({names}), got {self.stages}")
-        groups = []
-        for depth, stage in enumerate(reversed(backbone.stages[-self.stages :])):
-            groups += decayed(stage.parameters(), learning_rate * self.decay**depth, self.weight_decay)
-        return groups
+            raise ConfigError(
+                f"$.approach.tuning: {backbone.reference} has {len(backbone.stages)} stages ({names}); expected last:1 to "
+                f"last:{len(backbone.stages)}, got last:{self.stages}"
+            )
+        return layered(backbone.stages[-self.stages :], learning_rate, self.decay, self.weight_decay)

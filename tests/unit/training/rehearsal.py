@@ -40,19 +40,29 @@ def rehearse(
     seed: int = 0,
     rate: float = 0.01,
     watch: Callable[[int, nn.Module], float | None] = lambda call, module: None,
-    slow: float = 0.0,
+    meet: Callable[[int, int], float] = lambda call, size: 1.0,
+    pause: float = 300.0,
+    plain: bool = False,
+    data: str = "some",
+    deadline: float | None = None,
+    steps: int = STEPS,
 ) -> tuple[nn.Module, dict[str, Any], Run]:
-    """Train; ``watch(call, module)`` sees every validation and may set its score."""
-    module, run, calls = network(), Run(folder, seed, stage="rehearsal"), []
+    """Train; ``watch(call, module)`` sees every validation and may set its score.
+
+    ``meet(call, size)`` sees every computation of losses before it happens, with the size of its batch, and gives a
+    factor. ``plain`` leaves out what differs between a batch and its portions: dropout and the batch norm's own statistics.
+    """
+    module, run, calls, met = network(), Run(folder, seed, deadline=deadline, stage="rehearsal", pause=pause), [], []
 
     def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for i in range(STEPS):
-            time.sleep(slow)
+        for i in range(steps):
             yield samples(1000 * seed + 10 * epoch + i)
 
     def losses(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        met.append(0)
+        factor = meet(len(met), len(batch[1]))
         logits = module(batch[0])
-        return {"a": functional.cross_entropy(logits, batch[1]), "b": 0.01 * logits.square().mean()}
+        return {"a": factor * functional.cross_entropy(logits, batch[1]), "b": 0.01 * logits.square().mean()}
 
     @torch.inference_mode()
     def validate(module: nn.Module) -> dict[str, float]:
@@ -65,9 +75,9 @@ def rehearse(
         return {"accuracy": accuracy, "score": accuracy - 0.001 * loss if score is None else score}
 
     def set_mode() -> None:
-        module.train()
+        module.train(not plain)
 
-    objective = Objective(module, batches, STEPS, losses, validate, set_mode)
+    objective = Objective(module, batches, steps, losses, validate, set_mode, lambda: {"data": data})
     decayed = [
         {"params": list(module.parameters())[:2], "lr": rate},
         {"params": list(module.parameters())[2:], "lr": rate / 2},
@@ -76,5 +86,11 @@ def rehearse(
     return module, state, run
 
 
+def linger(call: int, size: int) -> float:
+    print(call, flush=True)
+    time.sleep(0.01)
+    return 1.0
+
+
 if __name__ == "__main__":
-    rehearse(Path(sys.argv[1]), slow=0.01, watch=lambda call, module: print(call, flush=True))
+    rehearse(Path(sys.argv[1]), meet=linger, pause=0.0)

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from headstart.errors import RunError
-from headstart.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from headstart.training.checkpoint import read_checkpoint, restore, save_checkpoint, write_atomically
+from headstart.training.optimiser import adamw
 
 
 def full(*_: object) -> None:
@@ -58,10 +59,17 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
         write_atomically(tmp_path / "file" / "x", b"new")
 
 
+def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer) -> dict | None:
+    found = read_checkpoint(path)
+    if found is not None:
+        restore(found, modules, optimiser)
+    return found and found.state
+
+
 def pair(seed: int) -> tuple[dict[str, nn.Module], torch.optim.Optimizer]:
     torch.manual_seed(seed)
-    module = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3)).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW([{"params": [p], "lr": 0.1} for p in module.parameters()])
+    module = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3)).to(memory_format=torch.channels_last)
+    optimiser = adamw([{"params": [p], "lr": 0.1} for p in module.parameters()])
     module(torch.randn(4, 2, 3, 3)).square().sum().backward()
     optimiser.step()
     return {"module": module}, optimiser
@@ -77,7 +85,9 @@ def test_round_trip(tmp_path: Path) -> None:
         assert torch.equal(value, others["module"].state_dict()[name]), name
     for number, moments in optimiser.state_dict()["state"].items():
         for name, value in moments.items():
-            assert torch.equal(value, again.state_dict()["state"][number][name]), name
+            restored = again.state_dict()["state"][number][name]
+            assert torch.equal(value, restored) and value.dtype is restored.dtype, name
+            assert value.stride() == restored.stride(), "the fused step walks through memory, not through indices"
 
 
 def test_nothing_to_restore_changes_nothing(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ import torch
 from rehearsal import rehearse
 from torch import nn
 
-from headstart.errors import RunError
+from headstart.errors import ConfigError, RunError
 from headstart.training import loop
-from headstart.training.loop import Recipe, pace
+from headstart.training.loop import Recipe
 from headstart.training.run import Run
+from headstart.training.schedule import pace
 from tiny import environment, frozen_bytes
 
 
@@ -63,18 +64,42 @@ def test_interrupted_again_and_again(tmp_path: Path) -> None:
     assert result(*rehearse(tmp_path)) == whole
 
 
-def test_killed_at_any_moment(tmp_path: Path) -> None:
-    """SIGKILL at a random time; what stands at the end is the uninterrupted result."""
+def stop_at(computation: int):  # type: ignore[no-untyped-def]
+    def meet(call: int, size: int) -> float:
+        if call == computation:
+            raise Interrupted
+        return 1.0
+
+    return meet
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_interrupted_within_an_epoch_again_and_again(recipe: Recipe, tmp_path: Path) -> None:
+    """Of each try the third step fails: it gets two steps further each time, in the middle of epochs too."""
+    whole = result(*rehearse(None, recipe=recipe))
+    for tries in range(1, 40):
+        try:
+            end = result(*rehearse(tmp_path, recipe=recipe, meet=stop_at(3), pause=0.0))
+            break
+        except Interrupted:
+            state = json.loads(next(tmp_path.glob("*.json")).read_text())
+            assert 4 * state["epochs"] + state["step"] == 2 * tries
+    assert end == whole and tries > 8
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_again_and_again(tmp_path: Path) -> None:
+    """SIGKILL at random steps; what stands at the end is the uninterrupted result, bit for bit."""
     whole = result(*rehearse(None))
     script = str(Path(__file__).with_name("rehearsal.py"))
-    with subprocess.Popen(
-        [sys.executable, script, str(tmp_path)], stdout=subprocess.PIPE, env=environment()
-    ) as process:
-        assert process.stdout is not None
-        assert all(process.stdout.readline() for _ in range(4))  # validations
-        time.sleep(random.uniform(0, 0.06))  # into an epoch, a validation or the writing of a checkpoint
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
+    for _ in range(2):
+        command = [sys.executable, script, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment()) as process:
+            assert process.stdout is not None
+            assert all(process.stdout.readline() for _ in range(random.randint(2, 9)))  # steps
+            time.sleep(random.uniform(0, 0.03))  # into a step, a validation or the writing of a checkpoint
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
     assert list(tmp_path.glob("*.json"))  # it got somewhere, and not to the end
     assert result(*rehearse(tmp_path)) == whole
 
@@ -118,6 +143,10 @@ def test_a_start_that_is_never_beaten_is_kept() -> None:
     assert state["epoch"] == 0 and frozen_bytes(module) == seen[0] != seen[1]
 
 
+def explode(call: int, size: int) -> float:
+    return math.inf if call == 2 else 1.0
+
+
 @pytest.mark.parametrize("average", [0.0, 0.5])
 def test_a_loss_that_is_no_number_keeps_the_start_and_says_so(
     average: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -128,13 +157,13 @@ def test_a_loss_that_is_no_number_keeps_the_start_and_says_so(
     def watch(call: int, module: nn.Module) -> None:
         seen.append(frozen_bytes(module))
 
-    module, state, run = rehearse(tmp_path, recipe=Recipe(4, clip=math.inf, average=average), rate=1e20, watch=watch)
+    module, state, run = rehearse(tmp_path, recipe=Recipe(4, average=average), meet=explode, watch=watch)
     assert frozen_bytes(module) == seen[0] and len(seen) == 1 and not module.training
     assert (state["epoch"], state["epochs"], state["stopped"]) == (0, 0, "diverged")
     assert len(said) == 1
     assert re.fullmatch(
         r"rehearsal: the loss became (NaN|infinite) in epoch 1 at step 2; the best weights so far, of epoch 0, are kept; "
-        "lower the learning rate",
+        r"lower the learning rate \(the highest was 0.01 there\): --set learning_rate=...",
         said[0],
     )
     last = json.loads((tmp_path / "history.jsonl").read_text().splitlines()[-1])
@@ -144,7 +173,7 @@ def test_a_loss_that_is_no_number_keeps_the_start_and_says_so(
 
 def test_nothing_usable_at_all_is_an_error() -> None:
     with pytest.raises(RunError, match=r"no weights, the start included.*learning_rate"):
-        rehearse(None, recipe=Recipe(4, clip=math.inf), rate=1e20, watch=lambda call, module: math.nan)
+        rehearse(None, recipe=Recipe(4), meet=explode, watch=lambda call, module: math.nan)
     with pytest.raises(RunError, match="no weights"):
         rehearse(None, recipe=Recipe(2), watch=lambda call, module: math.nan)
 
@@ -173,7 +202,7 @@ def test_divergence_later_keeps_the_best_epoch() -> None:
 
 def test_time_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Run, "seconds_left", lambda self: 0.0)
-    _, state, _ = rehearse(None, recipe=Recipe(6))
+    _, state, _ = rehearse(None, recipe=Recipe(6), deadline=0.0)
     assert state["stopped"] == "out of time" and state["epochs"] == 1
 
 
@@ -193,6 +222,38 @@ def test_a_damaged_checkpoint_is_never_used(damage: str, tmp_path: Path) -> None
     else:
         facts.write_text({"empty json": "", "other json": "{}", "list": "[]"}[damage])
     assert result(*rehearse(tmp_path)) == whole
+
+
+def test_a_budget_too_short_for_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(loop, "say", said.append)
+    monkeypatch.setattr(Run, "seconds_left", lambda self: -1.0)
+    _, state, run = rehearse(None, recipe=Recipe(6), deadline=0.0)
+    assert (state["stopped"], state["epochs"]) == ("out of time", 1) and len(run.history) == 2
+    assert said[0] == (
+        "rehearsal: the time budget ended in epoch 1, after 1 of its 4 steps; these count as they stand. A larger "
+        "--budget, fewer --shots or --approach probe would fit."
+    )
+
+
+def test_other_data_or_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        rehearse(tmp_path, watch=interrupt_at(2))
+    with pytest.raises(RunError, match=r"cannot be gone on with: data: some there, others here\. Restore"):
+        rehearse(tmp_path, data="others")
+    with pytest.raises(RunError, match=r"epochs: 8 there, 9 here; average: 0.5 there, 0.0 here"):
+        rehearse(tmp_path, recipe=Recipe(9))
+    with pytest.raises(RunError, match=r"group 1: lr 0.01, 168 numbers there, lr 0.02, 168 numbers here; group 2"):
+        rehearse(tmp_path, rate=0.02)
+    assert result(*rehearse(tmp_path)) == result(*rehearse(None))  # and nothing was spoilt
+
+
+@pytest.mark.parametrize("rate", [0.0, -1e-3, 1e9, math.inf, math.nan])
+def test_rates_that_teach_nothing_are_refused(rate: float) -> None:
+    with pytest.raises(
+        ConfigError, match=r"learning_rate: .* is no rate to learn with; expected more than 0 and at most"
+    ):
+        rehearse(None, rate=rate)
 
 
 def test_pace() -> None:

@@ -124,4 +124,16 @@ def fill(backbone: Backbone, state: dict[str, Tensor], reference: str) -> None:
     dropped = [name for name in state if name not in own]
     if dropped:
         logger.info("%s: the weights of the old head are not used: %s", reference, ", ".join(dropped))
+        backbone.source_head = linear_head({name: state[name] for name in dropped}, backbone.spec.dim)
+        backbone.provides |= {"source_probs"} if backbone.source_head else set()
     network.load_state_dict({n: v.to(own[n].dtype) for n, v in state.items() if n in own}, strict=False)
+
+
+def linear_head(state: Mapping[str, Tensor], dim: int) -> tuple[Tensor, Tensor] | None:
+    """Weight (classes, dim) and bias (classes,) of an old head that is one linear layer on the features, else None."""
+    weights = [value for name, value in state.items() if name.endswith("weight")]
+    biases = [value for name, value in state.items() if name.endswith("bias")]
+    if len(state) != 2 or len(weights) != 1 or len(biases) != 1:
+        return None
+    weight, bias = weights[0].float(), biases[0].float()
+    return (weight, bias) if weight.ndim == 2 and weight.shape[1] == dim and bias.shape == weight.shape[:1] else None

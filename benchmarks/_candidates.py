@@ -1,0 +1,170 @@
+"""The models and the data that the benchmarks of choosing use: real candidates, good and bad ones, on small real data."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import _shared as shared
+import numpy as np
+
+if TYPE_CHECKING:
+    from headstart.data import Dataset, Split
+    from headstart.models.backbone import Backbone
+
+ROWS = 500  # pictures for training, and as many for the test, at the most
+SETS = {
+    "clothing": "clothing",
+    "grocery": "grocery/labels.csv",
+    "brain-mri": "brain-mri",
+    "amazon": "office-caltech10/amazon",
+    "caltech10": "office-caltech10/caltech10",
+    "mnist": "digits/mnist",
+    "mnist-m": "digits/mnist-m",
+    "usps": "digits/usps.h5",
+}
+SOURCE_CLASSES, SOURCE_SHOTS, SOURCE_EPOCHS, SOURCE_SIDE = 50, 100, 12, 64  # of the models trained on Tiny-ImageNet
+
+
+def candidates(work: Path) -> dict[str, Callable[[], Backbone]]:
+    """Twelve ways to a backbone, by name: seven are pretrained, three of random weights, two cut short."""
+    from headstart import models
+
+    mobile, squeeze = str(shared.weights_folder()), str(shared.weights_folder("squeezenet1_1"))
+    return {
+        "embedded": lambda: models.load("embedded:image"),
+        "MobileNetV2": lambda: models.load(mobile),
+        "MobileNetV2 at 96 px": lambda: models.load(f"{mobile}?input_size=3,96,96&crop_fraction=1"),
+        "SqueezeNet": lambda: models.load(squeeze),
+        "Tiny-ImageNet, first 50": lambda: models.load(str(trained(work, 0))),
+        "Tiny-ImageNet, last 50": lambda: models.load(str(trained(work, 1))),
+        "MobileNetV2, first 4 of 7": lambda: _cut_mobile(mobile),
+        "SqueezeNet, first 3 of 8": lambda: _cut_squeeze(squeeze),
+        "MobileNetV2, random": lambda: _random(f"{mobile}?input_size=3,96,96&crop_fraction=1"),
+        "SqueezeNet, random": lambda: _random(f"{squeeze}?input_size=3,96,96&crop_fraction=1"),
+        "embedded, random": lambda: _random("embedded:image"),
+        "ResNet-18, random": lambda: _random("timm:resnet18?input_size=3,64,64&crop_fraction=1"),
+    }
+
+
+def _random(reference: str) -> Backbone:
+    from headstart import models
+    from headstart.training.run import sow
+
+    sow(0, 0)
+    return models.load(reference, pretrained=False)
+
+
+def _cut_mobile(reference: str) -> Backbone:
+    from torch import nn
+
+    from headstart import models
+    from headstart.models.pictures import PictureBackbone
+    from headstart.models.zoo.timm import pool
+
+    whole = models.load(reference)
+    network = whole.network
+    network.blocks, network.conv_head, network.bn2 = network.blocks[:4], nn.Identity(), nn.Identity()
+    return PictureBackbone(network, whole.card, pool, "MobileNetV2, first 4 of 7")
+
+
+def _cut_squeeze(reference: str) -> Backbone:
+    from headstart import models
+    from headstart.models.pictures import PictureBackbone, global_average
+
+    whole = models.load(reference)
+    whole.network.features = whole.network.features[:7]
+    return PictureBackbone(whole.network, whole.card, global_average, "SqueezeNet, first 3 of 8")
+
+
+def trained(work: Path, half: int) -> Path:
+    """A small network trained from scratch on 50 classes of Tiny-ImageNet: the first 50 (animals) or the last 50.
+
+    Its classifier stays in the file, so the answers for the source classes can be had.
+    """
+    from safetensors.torch import save_file
+
+    from headstart.approaches.scratch import Scratch
+    from headstart.data import Split, read
+    from headstart.models.card import ModelCard, write_card
+    from headstart.models.zoo import assemble
+    from headstart.progress import hushed
+    from headstart.tasks.classification import Classification
+    from headstart.training.run import Run
+
+    folder = work / f"tiny-imagenet-{half}"
+    if (folder / "model.safetensors").exists():
+        return folder
+    source = work / "tiny-imagenet"
+    if not source.exists():
+        with zipfile.ZipFile(shared.data_folder("tiny-imagenet-64.zip")) as packed:
+            packed.extractall(source)
+    place = next(path for path in (source, *source.iterdir()) if (path / "train").is_dir())
+    data = read(place / "train")
+    classes = data.classes[:SOURCE_CLASSES] if half == 0 else data.classes[-SOURCE_CLASSES:]
+    labels = np.asarray(data.labels)
+    rows = np.concatenate([np.flatnonzero(labels == name)[: SOURCE_SHOTS + 10] for name in classes])
+    first = np.tile(np.arange(SOURCE_SHOTS + 10) < SOURCE_SHOTS, len(classes))
+    split = Split(data.subset(rows[first]), data.subset(rows[~first]), data.subset(rows[~first]))
+    card = ModelCard(
+        architecture="embedded/small_resnet", modality="image", weights="model.safetensors",
+        arguments={"layers": [1, 1, 1, 1], "channels": [16, 32, 64, 128]},
+        input_size=(3, SOURCE_SIDE, SOURCE_SIDE), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25),
+        pretrained_on=f"Tiny-ImageNet, {SOURCE_CLASSES} classes",
+    )  # fmt: skip
+    task = Classification.learn(split.train.labels or [])
+    shared.progress(f"training the source model {half} on {len(split.train)} pictures")
+    with hushed():
+        made = Scratch(epochs=SOURCE_EPOCHS).fit(assemble(card, "source", None), task, split, Run(seed=half))
+    shared.progress(f"its accuracy on held-out pictures: {shared.accuracy(made, split.test):.3f}")
+    state = {name: value.contiguous() for name, value in made.backbone.network.state_dict().items()}
+    state["fc.weight"], state["fc.bias"] = (
+        value.detach().contiguous() for value in (made.head.linear.weight, made.head.linear.bias)
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_card(card, folder / "card.json")
+    save_file(state, folder / "model.safetensors")
+    return folder
+
+
+def small_split(name: str, seed: int, rows: int = ROWS) -> Split:
+    """At most ``rows`` training and ``rows`` test pictures of a set, parted so that no copies straddle."""
+    from headstart.data.duplicates import clusters, scan
+    from headstart.data.split import Split, split
+    from headstart.store import Store
+
+    data = picked(_read(name), 3 * rows, seed)
+    cut = split(data, seed=seed, clusters=clusters(scan(data, Store())), test=0.5, valid=0.0)
+    rng = np.random.default_rng(seed)
+    parts = [part.subset(rng.permutation(len(part))[:rows]) for part in (cut.train, cut.test)]
+    present = set(parts[0].labels or ())
+    test = parts[1].subset([i for i, label in enumerate(parts[1].labels or ()) if label in present])
+    return Split(parts[0], test, test)
+
+
+def _read(name: str) -> Dataset:
+    from dataclasses import replace
+
+    from headstart.data import read
+
+    path = shared.data_folder(*SETS[name].split("/"))
+    if path.suffix == ".h5":
+        import h5py
+
+        with h5py.File(path) as file:
+            pictures = (np.asarray(file["train/data"]).reshape(-1, 16, 16) * 255).astype(np.uint8)
+            numbers = np.asarray(file["train/target"])
+        data = read((np.repeat(pictures[..., None], 3, 3), [str(n) for n in numbers]))
+    else:
+        data = read(path, labels="coarse") if name == "grocery" else read(path)
+    return replace(data, declared=None)
+
+
+def picked(data: Dataset, rows: int, seed: int) -> Dataset:
+    """At most ``rows`` samples at random."""
+    chosen = np.random.default_rng(seed).permutation(len(data))[:rows]
+    counts = data.subset(chosen).counts()
+    labels = data.labels or ()
+    return data.subset([i for i in sorted(chosen) if counts[labels[i]] >= 4])
