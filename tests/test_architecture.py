@@ -27,7 +27,7 @@ LAYERS = (
     {"data"},
     {"models"},
     {"tasks"},
-    {"features", "solvers", "training", "tuning"},
+    {"features", "mixing", "penalties", "solvers", "training", "tuning"},
     {"predictor", "ranking"},
     {"approaches"},
     {"evaluation"},
@@ -42,19 +42,24 @@ LAYERS = (
     {"cli"},
     {"__main__"},
 )
-# ``store`` says when it cannot be used, in the words of ``progress``.
-SAME_LAYER = {("store", "progress")}
-# Variants that build on a sibling. FineTune is LP-FT: it starts from the fitted head of a probe.
-SIBLINGS = {("approaches.finetune", "approaches.probe")}
+# ``store`` says when it cannot be used, in the words of ``progress``; ``shift`` says what it cut down or
+# approximated, and finds its methods as variants; ``plugins`` reads the settings of a variant as ``config`` reads all.
+SAME_LAYER = {("plugins", "config"), ("store", "progress"), ("shift", "progress"), ("shift", "plugins")}
+# Variants that build on a sibling. FineTune is LP-FT: it starts from the fitted head of a probe. What the surgical tuning
+# chooses is the tuning that names stages, so that its choice can be repeated.
+SIBLINGS = {("approaches.finetune", "approaches.probe"), ("tuning.surgical", "tuning.stages")}
 VARIANTS = (
     "approaches",
     "solvers",
     "tuning",
+    "penalties",
+    "mixing",
     "tasks",
     "evaluation.raw",
     "models.zoo",
     "data.readers",
     "data.modalities",
+    "shift",
     "verbs",
 )
 

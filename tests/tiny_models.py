@@ -132,7 +132,8 @@ def dataset(modality: str, per_class: int = 4, seed: int = 0) -> Dataset:
 
 
 def split(modality: str) -> Split:
-    return Split(dataset(modality, 4, 1), dataset(modality, 2, 2), dataset(modality, 2, 3))
+    target = dataset(modality, 3, 4).without_labels()
+    return Split(dataset(modality, 4, 1), dataset(modality, 2, 2), dataset(modality, 2, 3), target)
 
 
 # Pictures

@@ -42,9 +42,10 @@ with tempfile.TemporaryDirectory() as temporary:
     backbone = hs.load_model(str(folder))  # the old 5-class head is left out
     print(f"{backbone.reference.split(':')[0]}: {backbone.spec.dim} features, {len(backbone.stages)} stages")
 
-    approach = hs.FineTune(epochs=1, stages=2, augment="")
+    approach = hs.FineTune(epochs=1, tuning="last:2", augment="")
     run = hs.fit((pictures, labels), str(folder), approach, out=place / "run", baseline="none")
     print(f"kept epoch, by validation: {run.result['validation']['accuracy']:.2f}")
     for line in (place / "run" / "history.jsonl").read_text().splitlines():
         row = json.loads(line)
-        print(f"  {row['stage']} epoch {row['epoch']}: validation accuracy {row['valid_accuracy']:.2f}")
+        if "valid_accuracy" in row:  # other rows are notes
+            print(f"  {row['stage']} epoch {row['epoch']}: validation accuracy {row['valid_accuracy']:.2f}")

@@ -40,11 +40,13 @@ _WHERE = {
     "Verdict": "headstart.evaluation.verdict",
     "verdict": "headstart.evaluation.verdict",
     "HeadstartError": "headstart.errors",
+    "shift": "headstart.shift",
 }
 _RENAMED = {"load_model": "load"}
 __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
+    from headstart import shift as shift
     from headstart.approaches.distill import Distill as Distill
     from headstart.approaches.finetune import FineTune as FineTune
     from headstart.approaches.probe import Probe as Probe
@@ -77,7 +79,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'headstart' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_WHERE[name]), _RENAMED.get(name, name))
+    module = importlib.import_module(_WHERE[name])
+    value = module if _WHERE[name] == f"headstart.{name}" else getattr(module, _RENAMED.get(name, name))
     globals()[name] = value
     return value
 

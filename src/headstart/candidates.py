@@ -11,6 +11,7 @@ from headstart.data import Split
 from headstart.models.backbone import Backbone
 from headstart.predictor import Predictor
 from headstart.tasks import Task
+from headstart.training.processes import processes
 from headstart.training.run import Run
 
 DEFAULT_BUDGET = 600.0  # seconds that --approach auto may spend on fine-tuning
@@ -39,7 +40,7 @@ def adapt(
     if "gradients" not in backbone.provides:
         return [probe], [f"{backbone.reference} has no gradients, so it can only be probed"]
     left = DEFAULT_BUDGET if run.deadline is None else run.seconds_left()
-    epoch = seconds_an_epoch(backbone, task, split)
+    left, epoch = processes().share([left, seconds_an_epoch(backbone, task, split)])
     if epoch > left:
         why = (f"fine-tuning was not tried: one pass takes about {epoch:.0f} s and {left:.0f} s are left "
                "(--budget sets more)")  # fmt: skip

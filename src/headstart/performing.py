@@ -65,9 +65,10 @@ class Record:
 
 def perform(settings: Settings, folder: Path, data: Any = None) -> Record:
     """Carry out a run into ``folder``, or finish one that was interrupted there."""
+    from headstart.training.processes import own_place
     from headstart.training.run import Run, sow
 
-    begun = time.perf_counter()
+    begun, folder = time.perf_counter(), own_place(folder)
     store = Store()
     split = load_split(settings, store, data)
     from headstart import defaults, models
@@ -82,6 +83,7 @@ def perform(settings: Settings, folder: Path, data: Any = None) -> Record:
     split = replace(split, notes=(*split.notes, *defaults.cut_notes(backbone, split)))
     with runs.opened(folder, settings) as work:
         (work / "history.jsonl").unlink(missing_ok=True)
+        shutil.rmtree(work / "tensorboard", ignore_errors=True)
         sow(settings.seed, 0)
         deadline = time.monotonic() + settings.budget if settings.budget else None
         run = Run(work, settings.seed, store, deadline)
@@ -116,6 +118,8 @@ def perform(settings: Settings, folder: Path, data: Any = None) -> Record:
         best.predictor.save(folder / "model")
         outcome.write(folder, task, split.test, test, rivals)
         (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in run.history), "utf-8")
+        if (work / "tensorboard").exists():
+            shutil.move(work / "tensorboard", folder / "tensorboard")
         result["seconds"] = {
             "total": time.perf_counter() - begun,
             "adapting": sum(c.seconds for c in candidates),
@@ -192,14 +196,13 @@ def describe(split: Split, settings: Settings, task: Task) -> dict[str, Any]:
 def environment() -> dict[str, str]:
     import torch
 
-    from headstart.models.precision import bfloat16_is_native
+    from headstart.training.run import Run
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "device": str(device),
-        "precision": "bfloat16" if bfloat16_is_native(device) else "float32",
+        "device": str(Run().device),
+        "precision": str(Run().precision).removeprefix("torch."),
         "platform": platform.machine(),
     }

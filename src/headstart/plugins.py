@@ -4,13 +4,16 @@ The contract a variant obeys stands in the package's ``__init__.py``; other inst
 through entry points in the group ``headstart.<package>``, for example ``headstart.approaches``.
 """
 
+import dataclasses
 import difflib
 import functools
 import importlib
 import pkgutil
 from importlib.metadata import EntryPoint, entry_points
-from types import ModuleType
+from types import ModuleType, UnionType
+from typing import Any
 
+from headstart import config
 from headstart.errors import ConfigError
 
 
@@ -43,7 +46,7 @@ def load(package: str, name: str) -> ModuleType:
     return importlib.import_module(f"headstart.{package}.{name}")
 
 
-def variant(package: str, name: str, contract: type) -> type:
+def variant(package: str, name: str, contract: type | UnionType) -> type:
     """The one concrete subclass of ``contract`` that the module of the variant defines."""
     module = load(package, name)
     found = [
@@ -52,5 +55,32 @@ def variant(package: str, name: str, contract: type) -> type:
         if isinstance(value, type) and issubclass(value, contract) and value.__module__ == module.__name__
     ]
     if len(found) != 1:
-        raise TypeError(f"{module.__name__} must define exactly one {contract.__name__}, found {len(found)}")
+        raise TypeError(
+            f"{module.__name__} must define exactly one {getattr(contract, '__name__', contract)}, found {len(found)}"
+        )
     return found[0]
+
+
+def spelled(package: str, text: str, contract: type | UnionType, path: str = "$") -> Any:
+    """The variant, with its settings, that a text spells: ``"lora"``, ``"lora:8"``, ``"lora:8:alpha=32"``.
+
+    Settings without a name are the first ones of the variant, in their order.
+
+    Raises:
+        ConfigError: no variant has this name, or it has no such setting; the message starts with ``path``.
+    """
+    name, *given = text.split(":")
+    try:
+        kind = variant(package, name, contract)
+    except ConfigError as problem:
+        raise ConfigError(f"{path}: {problem}") from None
+    known = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]
+    settings = {}
+    for place, entry in enumerate(given):
+        key, equals, value = entry.partition("=")
+        if not equals:
+            if place >= len(known):
+                raise ConfigError(f"{path}: {name} has the settings {', '.join(known) or 'none'}, got also {entry!r}")
+            key, value = known[place], entry
+        settings[key] = value
+    return config.from_dict(kind, settings, f"{path} ({name})")

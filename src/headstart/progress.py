@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,11 +24,27 @@ def say(message: str) -> None:
         Console(file=sys.stderr, highlight=False, soft_wrap=True).print(message, markup=False)
 
 
+def first_process() -> bool:
+    """Whether this process is the first of those that a launcher started, or the only one: the others stay silent."""
+    return int(os.environ.get("RANK", "0")) == 0 or int(os.environ.get("WORLD_SIZE", "1")) <= 1
+
+
 @contextmanager
 def speaking() -> Iterator[None]:
     """Within it, log lines and bars are shown; the command line uses it, a library call stays silent."""
     before = _state["quiet"]
-    _state["quiet"] = False
+    _state["quiet"] = not first_process()
+    try:
+        yield
+    finally:
+        _state["quiet"] = before
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Within it nothing is shown: for a small training that is one of many. The logger still hears of it."""
+    before = _state["quiet"]
+    _state["quiet"] = True
     try:
         yield
     finally:

@@ -143,7 +143,7 @@ def test_frozen_is_frozen(cell: Cell, results: Results) -> None:
     if "gradients" not in results.backbone(cell).provides:
         return
     parts = tiny_models.split(cell.modality)
-    approach = results.approach("finetune", cell.modality, stages=1, still_norms=False, learning_rate=0.05)
+    approach = results.approach("finetune", cell.modality, tuning="last:1", still_norms=False, learning_rate=0.05)
     made = copy.deepcopy(results.backbone(cell))
     tuned = trained_to_the_end(approach, made, parts)
     parts_of_last = {id(part) for module in tuned.stages[-1].modules for part in module.modules()}
@@ -160,11 +160,12 @@ def trained_to_the_end(approach, backbone: Backbone, parts) -> Backbone:  # type
     from headstart.tuning import decayed
     from headstart.tuning.last import Last
 
+    assert approach.tuning == "last:1"
     head = task().head(backbone.spec.dim)
-    groups = Last(approach.stages).groups(backbone, approach.learning_rate)
+    groups = Last(1).groups(backbone, approach.learning_rate)
     groups += decayed(list(head.parameters()), approach.learning_rate)
 
-    def judge(*_: object):  # type: ignore[no-untyped-def]
+    def judge(*_: object, by: str):  # type: ignore[no-untyped-def]
         steps = iter(range(100))
         return lambda module: {"score": float(next(steps))}  # every epoch is better than the one before
 

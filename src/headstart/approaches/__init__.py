@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
+from headstart import views
 from headstart.data.dataset import Dataset
 from headstart.data.split import Split
 from headstart.errors import Incompatible
 from headstart.metrics import classification as metrics
+from headstart.mixing import Mixing
 from headstart.models.backbone import Backbone, Features, grouped
 from headstart.models.zoo import assemble
+from headstart.penalties import Penalty
 from headstart.predictor import Predictor
+from headstart.progress import say
 from headstart.tasks import Head, Task
+from headstart.training import identity
 from headstart.training.batches import Batch, Batches
+from headstart.training.finder import find_rate
 from headstart.training.loop import Objective, Recipe, minimise
+from headstart.training.processes import processes
 from headstart.training.run import Run, sow
 from headstart.tuning import freeze_others, training_mode
+
+LEAST_VALID = 25  # with fewer, the standard error of an accuracy can pass ten points
 
 
 class Approach(ABC):
@@ -68,35 +80,91 @@ class Network(nn.Module):
         self.head = head
 
 
+@dataclass(frozen=True)
+class Care:
+    """What shapes a training beside the loss of its samples.
+
+    Attributes:
+        penalties: of the weights, by name.
+        mixings: ways to mix samples, of which every batch gets one.
+        score: "accuracy", or "recall" (the mean over classes), by which the best epoch is chosen.
+        find_rate: try rising rates first, and train with what they say.
+        at_once: most samples computed at once; 0: as memory allows.
+    """
+
+    penalties: Mapping[str, Penalty] = field(default_factory=dict)
+    mixings: Sequence[Mixing] = ()
+    score: str = "accuracy"
+    find_rate: bool = False
+    at_once: int = 0
+
+
 def train(
-    backbone: Backbone, head: Head, task: Task, split: Split, run: Run, *, groups: list[dict[str, Any]], settings: Any
-) -> dict[str, Any]:
+    backbone: Backbone, head: Head, task: Task, split: Split, run: Run, *,
+    groups: list[dict[str, Any]], settings: Any, care: Care = Care(),
+) -> dict[str, Any]:  # fmt: skip
     """Train head and backbone on ``split.train``, judged on ``split.valid``; what no group names stays frozen.
 
     ``settings`` has epochs, batch_size, patience, augment, average and still_norms, as the trained approaches do.
     """
+    recipe = views.chosen(settings.augment, backbone, task, split, run)
     freeze_others(backbone, groups)
     module = Network(backbone, head).to(run.device)
     labels = task.encode(split.train.labels or [])
-    recipe = tuple(name for name in settings.augment.split(",") if name)
     batches = Batches(split.train, labels, backbone, min(settings.batch_size, len(labels)), recipe, run.seed)
 
+    moving = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
+    penalties = {name: entry.start(moving, list(head.parameters())) for name, entry in care.penalties.items()}
+
     def losses(batch: Batch) -> dict[str, torch.Tensor]:
-        return head.losses(module.backbone(batch.inputs), batch.labels)
+        found = head.losses(module.backbone(batch.inputs), batch.labels)
+        return {**found, **{name: penalty() for name, penalty in penalties.items()}}
 
     def set_mode() -> None:
         training_mode(backbone, still_norms=settings.still_norms)
         head.train()
 
-    objective = Objective(module, batches, len(batches), losses, judge(task, split.valid, run), set_mode)
-    patience, average = settings.patience, settings.average
-    return minimise(objective, groups, Recipe(settings.epochs, patience, average=average), run)
+    shown = mixed(batches, care.mixings, len(task.to_dict()["classes"]), run.seed) if care.mixings else batches
+    judged = judge(task, split.valid, run, by=care.score)
+    objective = Objective(module, shown, len(batches), losses, judged, set_mode, lambda: identity.of_split(split))
+    if settings.patience and len(split.valid) < LEAST_VALID:
+        note = (f"early stopping has {len(split.valid)} validation samples to go by, and one of them is "
+                f"{100 / max(1, len(split.valid)):.0f} points: the best epoch is partly chosen by chance")  # fmt: skip
+        say(f"{run.stage}: {note}")
+        run.record({"epoch": 0, "train_loss": None, "note": note})
+    if care.find_rate:
+        curve = find_rate(objective, groups, run)
+        groups = curve.applied(groups)
+        run.record({"epoch": 0, "train_loss": None, "note": curve.why, "rates": curve.factors, "losses": curve.losses})
+    whole = Recipe(settings.epochs, settings.patience, average=settings.average, at_once=care.at_once)
+    return minimise(objective, groups, whole, run)
 
 
-def judge(task: Task, valid: Dataset, run: Run) -> Any:
+def mixed(
+    batches: Callable[[int], Iterator[Batch]], mixings: Sequence[Mixing], num_classes: int, seed: int
+) -> Callable[[int], Iterator[Batch]]:
+    """The same batches with their samples mixed: labels become shares (n, k). The same epoch is mixed the same way."""
+
+    def epoch_of(epoch: int) -> Iterator[Batch]:
+        rng = np.random.default_rng([seed, epoch, 1])
+        for batch in batches(epoch):
+            if not isinstance(batch.inputs, torch.Tensor) or not batch.inputs.is_floating_point():
+                raise Incompatible(
+                    "Mixing (mixup, cutmix) blends inputs that are one tensor of numbers, as pictures are; these samples "
+                    "are something else to the model. Leave it out: --set mix= ; label smoothing works with all."
+                )
+            shares = functional.one_hot(batch.labels, num_classes).to(batch.inputs.dtype)
+            chosen = mixings[int(rng.integers(len(mixings)))]
+            inputs, labels = chosen.mix(batch.inputs, shares, rng)
+            yield replace(batch, inputs=inputs, labels=labels)
+
+    return epoch_of
+
+
+def judge(task: Task, valid: Dataset, run: Run, by: str = "accuracy") -> Any:
     """A function module -> accuracy, macro precision, recall and F1, loss on the validation samples, and "score".
 
-    The score is the accuracy less a small part of the loss, so that of two equal accuracies the surer one wins.
+    The score is the metric ``by`` less a small part of the loss, so that of two equal ones the surer one wins.
     """
     labels = task.encode(valid.labels or [])
     shaped: list[tuple[list[int], list[Any]]] = []
@@ -109,14 +177,15 @@ def judge(task: Task, valid: Dataset, run: Run) -> Any:
             values = [batches.sample(i, 0) for i in range(len(valid))]
             groups = grouped([backbone.cost(value) for value in values], 2 * backbone.batch_cost)
             shaped.extend((group, [values[i] for i in group]) for group in groups)
-        logits = np.empty((len(valid), len(task.to_dict()["classes"])))
+        logits, crew = np.zeros((len(valid), len(task.to_dict()["classes"]))), processes()
         with run.autocast:
-            for group, some in shaped:
+            for group, some in shaped[crew.rank :: crew.count]:  # every sample is computed once, in one process
                 logits[group] = head(backbone(backbone.batch(some))).float().cpu().numpy()
+        logits = crew.sum(torch.from_numpy(logits)).numpy()
         loss = metrics.log_loss(logits, labels)
         found = metrics.scores(task.probabilities(torch.from_numpy(logits)), labels, task.to_dict()["classes"])
         chosen = {name: found[name] for name in ("accuracy", "precision", "recall", "f1")}
-        return {**chosen, "loss": loss, "score": chosen["accuracy"] - 0.001 * min(loss, 10.0)}
+        return {**chosen, "loss": loss, "score": chosen[by] - 0.001 * min(loss, 10.0)}
 
     return validate
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from headstart import models
+from headstart import models, views
 from headstart.approaches import Approach, Network, check, fresh, judge
 from headstart.data.split import Split
 from headstart.errors import ConfigError, Incompatible
@@ -47,7 +47,7 @@ class Distill(Approach):
     batch_size: int = 256
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
-    augment: str = "crop,flip,colour"
+    augment: str = "auto"
     average: float = 0.998
     needs = frozenset({"vector", "gradients"})
 
@@ -68,7 +68,7 @@ class Distill(Approach):
         module.add_module("map_to_teacher", map_to_teacher)
         module.to(run.device)
         labels = task.encode(split.train.labels or [])
-        recipe = tuple(name for name in self.augment.split(",") if name)
+        recipe = views.chosen(self.augment, student, task, split, run)
         size = min(self.batch_size, len(labels))
         batches = Batches(split.train, labels, student, size, recipe, run.seed, views=self.views)
 

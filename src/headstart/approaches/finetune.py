@@ -9,19 +9,28 @@ from __future__ import annotations
 
 import copy
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from headstart.approaches import Approach, check, train
+from headstart import mixing, penalties
+from headstart import tuning as tunings
+from headstart.approaches import Approach, Care, check, train
+from headstart.approaches._evidence import evidence
 from headstart.approaches.probe import Probe
 from headstart.data.split import Split
+from headstart.errors import ConfigError, Incompatible
 from headstart.models.backbone import Backbone
 from headstart.predictor import Predictor
-from headstart.tasks import Task
+from headstart.progress import say
+from headstart.tasks import Head, Task
+from headstart.tasks._heads import LinearHead
+from headstart.tasks._weights import balanced
 from headstart.training.batches import Batches
-from headstart.training.run import Run
-from headstart.tuning import decayed
-from headstart.tuning.full import Full
-from headstart.tuning.last import Last
+from headstart.training.optimiser import LARGEST_RATE
+from headstart.training.run import Run, sow
+from headstart.tuning import Choice, Evidence, Tuning, decayed
+
+FITTED_HEAD, FRESH_HEAD = 2.0, 10.0  # times the rate of the backbone: a head that starts at random has far to go
 
 
 @dataclass(frozen=True)
@@ -30,9 +39,18 @@ class FineTune(Approach):
     epochs: passes over the training data at the most.
     learning_rate: of the last stage; earlier stages are slower, the head is twice as fast. 0: the usual one of
         such models (3e-4 for convolutions, 1e-4 for transformers).
-    stages: how many of the last stages move; 0 means all.
+    find_rate: try rising rates on a few steps first (Smith 2017), and train with what they say.
+    tuning: what moves: "full", "last:2", "stages:NAME+NAME", "gradual", "norms", "lora:8", "surgical"; settings follow
+        the name, such as "last:2:decay=0.5".
+    start: "probe": from a fitted head (LP-FT); "random": from a fresh head, which is plain fine-tuning.
     augment: comma-separated names that the modality knows (for pictures crop, flip, colour); "auto" are its usual
         ones (crop, flip), "" none.
+    mix: "mixup:0.2", "cutmix" or both, joined by a comma: samples are mixed with one another; "" for none.
+    penalty: "l2_sp:0.1" (the pull toward the start), "l1:1e-6", "l2:1e-4" or several, joined by commas; "" for none.
+    label_smoothing: Szegedy et al. 2016, arXiv 1512.00567.
+    class_weights: "balanced": rare classes count as much as common ones, and the best epoch is that of the best mean
+        recall; "" for none.
+    at_once: most samples computed at once, the gradients of a batch being summed; 0: as memory allows.
     patience: epochs without improvement before stopping.
     average: decay of the moving average of weights; 0 for none.
     still_norms: batch norms keep the statistics of pretraining. Those of small batches from another domain
@@ -42,9 +60,16 @@ class FineTune(Approach):
 
     epochs: int = 8
     learning_rate: float = 0.0
+    find_rate: bool = False
     batch_size: int = 32
-    stages: int = 0
+    tuning: str = "full"
+    start: Literal["probe", "random"] = "probe"
     augment: str = "auto"
+    mix: str = ""
+    penalty: str = ""
+    label_smoothing: float = 0.0
+    class_weights: Literal["", "balanced"] = ""
+    at_once: int = 0
     patience: int = 3
     average: float = 0.0
     still_norms: bool = True
@@ -52,13 +77,83 @@ class FineTune(Approach):
 
     def fit(self, backbone: Backbone, task: Task, split: Split, run: Run) -> Predictor:
         check(self, backbone)
-        start = Probe().fit(backbone, task, split, run)
-        backbone, head = copy.deepcopy(backbone), start.head
-        tuning = Last(self.stages) if self.stages else Full()
-        rate = self.learning_rate or backbone.rate
-        groups = tuning.groups(backbone, rate) + decayed(list(head.parameters()), 2 * rate)
-        train(backbone, head, task, split, run, groups=groups, settings=self)
+        chosen, care = self._parts(backbone)
+        if isinstance(chosen, Tuning):  # what cannot move is refused before any work
+            sow(run.seed, 3)
+            chosen.groups(copy.deepcopy(backbone), self.learning_rate or backbone.rate)
+        head = self._head(backbone, task, split, run)
+        if isinstance(chosen, Choice):
+            chosen, why = chosen.choose(backbone, self._evidence(backbone, head, task, split, run, care))
+            say(f"{run.stage}: {why}")
+            run.record({"epoch": 0, "train_loss": None, "note": why})
+        backbone = copy.deepcopy(backbone)
+        self._train(backbone, head, task, split, run, chosen, care)
         return Predictor(backbone.eval(), head.eval(), task, split.train.modality)
+
+    def _parts(self, backbone: Backbone) -> tuple[Tuning | Choice, Care]:
+        """The settings that are texts, read.
+
+        Raises:
+            ConfigError, Incompatible: one of them cannot be.
+        """
+        if not 0 <= self.learning_rate <= LARGEST_RATE:
+            raise ConfigError(
+                f"$.approach.learning_rate: {self.learning_rate:g} is no rate to learn with; expected more than 0 and at "
+                f"most {LARGEST_RATE:g}, usually 1e-5 to 1e-2, or 0 for the usual one of the model ({backbone.rate:g})"
+            )
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(f"$.approach.label_smoothing: expected 0 to less than 1, got {self.label_smoothing:g}")
+        mixings = mixing.listed(self.mix)
+        if mixings and backbone.card.modality != "image":
+            raise Incompatible(
+                f"mix={self.mix} blends inputs that are one tensor of numbers, as pictures are, and {backbone.reference} takes "
+                f"samples of the kind {backbone.card.modality!r}. Leave mix out; label_smoothing works with all."
+            )
+        score = "recall" if self.class_weights else "accuracy"
+        care = Care(penalties.listed(self.penalty), mixings, score, self.find_rate, self.at_once)
+        return tunings.named(self.tuning), care
+
+    def _head(self, backbone: Backbone, task: Task, split: Split, run: Run) -> Head:
+        if self.start == "probe":
+            head = Probe().fit(backbone, task, split, run).head
+        else:
+            sow(run.seed, 2)
+            head = task.head(backbone.spec.dim)
+        if isinstance(head, LinearHead):
+            head.label_smoothing = self.label_smoothing
+            if self.class_weights:
+                labels = task.encode(split.train.labels or [])
+                head.class_weights = balanced(labels, len(task.to_dict()["classes"]))
+        elif self.label_smoothing or self.class_weights or self.mix:
+            raise Incompatible(
+                f"label_smoothing, class_weights and mix are for classification, and the task is {task.to_dict()['kind']}"
+            )
+        return head
+
+    def _train(
+        self, backbone: Backbone, head: Head, task: Task, split: Split, run: Run, chosen: Tuning, care: Care
+    ) -> dict[str, Any]:
+        rate = self.learning_rate or backbone.rate
+        sow(run.seed, 3)
+        total = sum(parameter.numel() for parameter in backbone.parameters())
+        groups = chosen.groups(backbone, rate)
+        moving = sum(parameter.numel() for group in groups for parameter in group["params"])
+        name = type(chosen).__module__.rpartition(".")[2]
+        say(f"{run.stage}: the tuning {name} moves {moving:,} parameters; the backbone has {total:,}")
+        groups += decayed(list(head.parameters()), (FITTED_HEAD if self.start == "probe" else FRESH_HEAD) * rate)
+        if any(penalty.replaces_decay for penalty in care.penalties.values()):
+            groups = [{**group, "weight_decay": 0.0} for group in groups]
+        state = train(backbone, head, task, split, run, groups=groups, settings=self, care=care)
+        chosen.finish(backbone)
+        return state
+
+    def _evidence(self, backbone: Backbone, head: Head, task: Task, split: Split, run: Run, care: Care) -> Evidence:
+        short, care = replace(self, epochs=1), replace(care, find_rate=False)
+
+        def trained(some: Backbone, own: Head, chosen: Tuning, alone: Run) -> dict[str, Any]:
+            return short._train(some, own, task, split, alone, chosen, care)
+
+        return evidence(backbone, head, task, split, run, trained)
 
 
 def seconds_an_epoch(backbone: Backbone, task: Task, split: Split) -> float:

@@ -5,15 +5,19 @@ Alain and Bengio 2016, arXiv 1610.01644.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from headstart import plugins, solvers
+import numpy as np
+
+from headstart import plugins, solvers, synthetic
 from headstart.approaches import Approach, check
 from headstart.data.split import Split
 from headstart.features.extract import extract
 from headstart.models.backbone import Backbone
 from headstart.predictor import Predictor
 from headstart.progress import say
+from headstart.synthetic import Synthetic
 from headstart.tasks import Task
 from headstart.training.run import Run
 
@@ -22,19 +26,39 @@ from headstart.training.run import Run
 class Probe(Approach):
     """Args:
     head: "logistic", "ridge", "svm" or "knn"; its regularisation is chosen by cross-validation.
+    synthetic: "smote", "smote:5", "mixup" or "mixup:0.2": small classes get synthetic rows of features until all are as
+        large as the largest; "" for none. Rare classes are then found more often, and common ones are less sure.
     """
 
     head: str = "logistic"
+    synthetic: str = ""
     needs = frozenset({"vector"})
 
     def fit(self, backbone: Backbone, task: Task, split: Split, run: Run) -> Predictor:
         check(self, backbone)
         plugins.load("solvers", self.head)
+        more = synthetic.named(self.synthetic)
         table = extract(backbone, split.train, run.store)
         labels = task.encode(split.train.labels or [])
         num_classes = len(task.to_dict()["classes"])
-        fitted = solvers.fit(self.head, table.vectors, labels, num_classes, seed=run.seed, groups=split.train.groups)
+        if more:
+            say(f"{run.stage or 'probe'}: {_made(more, labels, task.to_dict()['classes'], self.synthetic)}")
+        fitted = solvers.fit(
+            self.head, table.vectors, labels, num_classes, seed=run.seed, groups=split.train.groups, more=more
+        )
         say(f"{run.stage or 'probe'}: {len(table)} x {table.vectors.shape[1]} features ({table.computed} computed in "
             f"{table.precision}, {len(table) - table.computed} from the cache, {table.seconds:.1f} s); {self.head} head, "
             f"cross-validated accuracy {fitted.accuracy:.3f} at {fitted.setting:g}")  # fmt: skip
         return Predictor(backbone.eval(), fitted.head.eval(), task, split.train.modality)
+
+
+def _made(way: Synthetic, labels: np.ndarray, classes: Sequence[str], name: str) -> str:
+    """What is made of which classes, in words."""
+    lacking = synthetic.counts(labels, len(classes))
+    have = np.bincount(labels, minlength=len(classes))
+    small = [entry for entry, some, few in zip(classes, lacking > 0, have < way.least, strict=True) if some and few]
+    left = f"; too small to make any of: {', '.join(small[:5])}{' and more' if small[5:] else ''}" if small else ""
+    total = int(lacking[have >= way.least].sum())
+    if not total:
+        return f"{name} makes no synthetic samples" + (left or ", for all classes are of one size")
+    return f"{name} makes {total} synthetic samples for {int(((lacking > 0) & (have >= way.least)).sum())} classes{left}"

@@ -9,6 +9,21 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What is known of the model behind the features, for those who judge models.
+
+    Attributes:
+        parameters: of the backbone.
+        published: its published accuracy on the data it was trained for, between 0 and 1; None where unknown.
+        source_probs: (n, source classes) what its own classifier says of the samples; None where it has none.
+    """
+
+    parameters: int | None = None
+    published: float | None = None
+    source_probs: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
 class FeatureTable:
     """Features of n samples.
 
@@ -19,6 +34,7 @@ class FeatureTable:
         computed: how many were computed now; the others came from the cache.
         precision: "bfloat16" or "float32", as they were computed; "cached" where nothing was computed.
         seconds: wall-clock time it took.
+        origin: what is known of the model, where somebody looked it up.
     """
 
     vectors: np.ndarray
@@ -27,6 +43,7 @@ class FeatureTable:
     computed: int
     precision: str
     seconds: float
+    origin: Origin = Origin()
 
     def __len__(self) -> int:
         return len(self.vectors)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from headstart import plugins
+from headstart import plugins, synthetic
 from headstart.metrics.classification import log_loss
 from headstart.progress import say
+from headstart.synthetic import Synthetic
 from headstart.tasks import Head
 
 FOLDS = 4
@@ -33,6 +34,12 @@ class Table:
 
     def rows(self, chosen: np.ndarray) -> Table:
         return Table(self.x[chosen], self.y[chosen], self.num_classes, self.mean, self.scale)
+
+    def grown(self, way: Synthetic | None, seed: int) -> Table:
+        """With synthetic rows for the small classes; itself without a way to make them."""
+        if way is None:
+            return self
+        return Table(*synthetic.grown(way, self.x, self.y, self.num_classes, seed), self.num_classes, self.mean, self.scale)
 
 
 class Solver(ABC):
@@ -73,6 +80,7 @@ def fit(
     *,
     seed: int = 0,
     groups: Sequence[str] | None = None,
+    more: Synthetic | None = None,
 ) -> Fitted:
     """Fit the head ``name`` ("logistic", "ridge", "svm", "knn") on features.
 
@@ -85,26 +93,26 @@ def fit(
         vectors: (n, dim) float32 raw features.
         labels: (n,) class numbers.
         groups: n names of what belongs together (patient, speaker): no group is on both sides of a fold.
+        more: how small classes get synthetic rows, which are made within each fold and never held out.
     """
     solver: Solver = plugins.variant("solvers", name, Solver)()
     table = standardised(vectors, labels, num_classes)
     folds = _folds(labels, seed, groups)
     if folds is None:
         setting = solver.grid[len(solver.grid) // 2]
-        return Fitted(solver.solve(table, setting, seed), setting, float("nan"), {})
+        return Fitted(solver.solve(table.grown(more, seed), setting, seed), setting, float("nan"), {})
     held_out = [np.empty((len(labels), num_classes)) for _ in solver.grid]
     for fold in np.unique(folds):
         inside, outside = folds != fold, folds == fold
-        for store, values in zip(
-            held_out, solver.logits(table.rows(inside), table.x[outside], solver.grid, seed), strict=True
-        ):
+        known = table.rows(inside).grown(more, seed)
+        for store, values in zip(held_out, solver.logits(known, table.x[outside], solver.grid, seed), strict=True):
             store[outside] = values
     tried = {s: float((z.argmax(1) == labels).mean()) for s, z in zip(solver.grid, held_out, strict=True)}
     divisors = [temperature(z, labels) for z in held_out]
     scales = [1.0] * len(divisors) if solver.probabilistic else divisors
     losses = [log_loss(z / scale, labels) for z, scale in zip(held_out, scales, strict=True)]
     best = min(range(len(solver.grid)), key=lambda i: (losses[i], i))
-    head = solver.solve(table, solver.grid[best], seed)
+    head = solver.solve(table.grown(more, seed), solver.grid[best], seed)
     _cool(head, divisors[best])
     return Fitted(head, solver.grid[best], tried[solver.grid[best]], tried)
 

@@ -100,6 +100,8 @@ def seconds(text: str) -> float:
 
 
 def show_record(record: Any, as_json: bool) -> None:
+    if not progress.first_process():
+        return
     result = record.result
     if as_json:
         short = {**result, "run": str(record.folder), "seconds": result["seconds"]["total"]}

@@ -1,0 +1,93 @@
+"""mSDA on features: each is restored from the others, layer upon layer, and a classifier is fitted on all layers.
+
+Chen, Xu, Weinberger, Sha: Marginalized Denoising Autoencoders for Domain Adaptation, ICML 2012, arXiv 1206.4683. With
+``then="dann"`` it is the mSDA + DANN of Ganin et al., JMLR 17(59), 2016, section 5.1.3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from headstart import config, plugins
+from headstart.approaches._adaptation import Adaptation, fit_on_features
+from headstart.approaches._rows import Pair, scaling
+from headstart.data.split import Split
+from headstart.errors import ConfigError
+from headstart.models.backbone import Backbone
+from headstart.predictor import Predictor
+from headstart.tasks import Head, Task
+from headstart.tasks._layers import LayeredHead
+from headstart.training.run import Run
+
+
+@dataclass(frozen=True)
+class Msda(Adaptation):
+    """Args:
+    num_layers, noise, num_features: as in ``hs.shift.MSDA``; num_features 0 restores all.
+    then: the approach that goes on with the layers' outputs: source_only, dann, selftrain or another one that ends in
+        linear layers.
+    weight: of that approach's alignment, where it has one.
+    """
+
+    num_layers: int = 3
+    noise: float = 0.7
+    num_features: int = 0
+    then: str = "source_only"
+    weight: float = 1.0
+    needs = frozenset({"vector"})
+
+    def fit(self, backbone: Backbone, task: Task, split: Split, run: Run) -> Predictor:
+        return fit_on_features(self, backbone, task, split, run)
+
+    def learn(self, pair: Pair, run: Run) -> Head:
+        from headstart.shift import MSDA
+
+        following = self._following()
+        scaled = scaling(pair.source, pair.target)
+        source, target = scaled(pair.source), scaled(pair.target)
+        method = MSDA(self.num_layers, self.noise, self.num_features or None).fit(source, target)
+        rows = [np.asarray(method.transform(x), np.float32) for x in (source, target)]
+        head = following.learn(replace(pair, source=rows[0], target=rows[1]), run)
+        return stacked(scaled.mean, scaled.scale, method.layers_, head)
+
+    def _following(self) -> Adaptation:
+        kind: Any = plugins.variant("approaches", self.then, Adaptation)
+        if self.then == "msda":
+            raise ConfigError("$.approach.then: msda cannot go on with itself; num_layers adds layers")
+        known = config.to_dict(kind())
+        return config.from_dict(kind, {"weight": self.weight} if "weight" in known else {}, path="$.approach")
+
+
+def stacked(mean: np.ndarray, scale: np.ndarray, layers: list[tuple[np.ndarray, np.ndarray]], after: Head) -> Head:
+    """One head of mSDA's layers (weights (in, out) and bias each) and of the head that takes their outputs.
+
+    Raises:
+        ConfigError: that head is of a kind that cannot stand behind them.
+    """
+    hidden = [len(layer.bias) for layer in after.hidden] if isinstance(after, LayeredHead) else []  # type: ignore[arg-type]
+    linear = getattr(after, "linear", None)
+    if linear is None or (isinstance(after, LayeredHead) and len(after.denoisers)):
+        raise ConfigError(
+            f"$.approach.then: expected an approach that ends in linear layers, got {type(after).__name__}"
+        )
+    made = LayeredHead(len(mean), linear.out_features, hidden, [len(bias) for _, bias in layers])
+    with torch.no_grad():
+        made.mean.copy_(torch.from_numpy(mean))
+        made.scale.copy_(torch.from_numpy(scale))
+        for layer, (weight, bias) in zip(made.denoisers, layers, strict=True):
+            layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight.T, np.float32)))  # type: ignore[operator,union-attr]
+            layer.bias.copy_(torch.from_numpy(np.asarray(bias, np.float32)))  # type: ignore[operator,union-attr]
+        behind = [*made.hidden, made.linear]
+        before = [*after.hidden, after.linear] if isinstance(after, LayeredHead) else [linear]
+        for new, old in zip(behind, before, strict=True):
+            new.load_state_dict(old.state_dict())
+        if isinstance(after, LayeredHead):  # its own scaling goes into its first layer
+            first = behind[0]
+            folded = first.weight / after.scale  # type: ignore[operator]
+            first.bias.sub_(folded @ after.mean)  # type: ignore[operator,union-attr]
+            first.weight.copy_(folded)  # type: ignore[operator,union-attr]
+    return made
