@@ -13,6 +13,15 @@ settings.load_profile("headstart")
 os.environ["HF_HUB_OFFLINE"] = "1"  # the hub's client reads it when it is imported
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Which tests one process runs when several share the work: those of a zoo, whose results are computed once, or of a file."""
+    for item in items:
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        zoo = given["cell"].zoo if "cell" in given else given.get("zoo", item.path.stem)
+        item.add_marker(pytest.mark.xdist_group(str(zoo)))
+
+
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A cache of its own, and a loud failure where a test would reach for the network."""

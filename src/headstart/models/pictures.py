@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from headstart.models.backbone import Backbone, Features, FeatureSpec, Inputs, stages_of
 from headstart.models.card import ModelCard
-from headstart.models.fastpath import bfloat16_network
-from headstart.models.precision import bfloat16_is_native
+from headstart.models.fastpath import fused_network
+from headstart.models.precision import fast_precision
 
 RESAMPLING = {
     "nearest": Pillow.Resampling.NEAREST,
@@ -130,15 +130,15 @@ class PictureBackbone(Backbone):
         return Features(vector=vector.float(), maps=maps)
 
     def fast(self) -> PictureBackbone:
-        """bfloat16 where the processor computes in it, made to agree with float32; elsewhere the backbone itself."""
-        device = next(self.network.parameters()).device
-        if device.type != "cpu" or not bfloat16_is_native(device):  # what fastpath builds runs on processors only
+        """Fused convolutions, in bfloat16 where the processor computes in it; on a GPU the backbone itself."""
+        precision = fast_precision(next(self.network.parameters()).device)
+        if precision is None:
             return self
         twin = copy.copy(self)
         twin._modules = dict(self._modules)
         plain = copy.deepcopy(self.network).eval().requires_grad_(False)
-        twin.network, twin.input_precision = bfloat16_network(plain, self._size)
-        twin.precision = torch.bfloat16
+        twin.network, twin.input_precision = fused_network(plain, self._size, precision)
+        twin.precision = precision
         return twin
 
 

@@ -13,3 +13,10 @@ def bfloat16_is_native(device: torch.device) -> bool:
         return False
     capabilities = getattr(torch.backends.cpu, "get_cpu_capability", lambda: "")()
     return "AVX512" in capabilities and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def fast_precision(device: torch.device) -> torch.dtype | None:
+    """The type that a fused network computes in on this device; None where it cannot run."""
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return None
+    return torch.bfloat16 if bfloat16_is_native(device) else torch.float32

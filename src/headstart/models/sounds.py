@@ -18,7 +18,7 @@ from headstart.errors import ModelError
 from headstart.models.backbone import Backbone, Features, FeatureSpec, Inputs, stages_of
 from headstart.models.card import ModelCard
 from headstart.models.frontends import log_mel, padded, patches
-from headstart.models.precision import bfloat16_is_native
+from headstart.models.precision import bfloat16_is_native, fast_precision
 
 SECONDS = 15.0  # longest window of a network that takes waveforms; attention grows with its square
 LEAST = 0.1  # seconds; shorter sounds are padded with silence, for the convolutions need a few frames
@@ -57,7 +57,7 @@ class SoundBackbone(Backbone):
         reference: str,
         *,
         dim: int,
-        quicken: Callable[[nn.Module], tuple[nn.Module, torch.dtype]] | None = None,
+        quicken: Callable[[nn.Module, torch.dtype], tuple[nn.Module, torch.dtype]] | None = None,
     ) -> None:
         super().__init__()
         if not card.sample_rate:
@@ -117,15 +117,18 @@ class SoundBackbone(Backbone):
         return Features(vector=sums / counts.clamp(min=1))
 
     def fast(self) -> SoundBackbone:
-        """bfloat16 where the processor computes in it; elsewhere the backbone itself."""
-        if not bfloat16_is_native(next(self.network.parameters()).device):
+        """bfloat16 where the processor computes in it, and fused convolutions; else the backbone itself."""
+        device = next(self.network.parameters()).device
+        native = bfloat16_is_native(device)
+        precision = fast_precision(device) if self.quicken else torch.bfloat16 if native else None
+        if precision is None:
             return self
         twin = copy.copy(self)
         twin._modules = dict(self._modules)
         network = copy.deepcopy(self.network).eval().requires_grad_(False)
-        quick = self.quicken(network) if self.quicken else (network.to(torch.bfloat16), torch.bfloat16)
+        quick = self.quicken(network, precision) if self.quicken else (network.to(precision), precision)
         twin.network, twin.input_precision = quick
-        twin.precision = torch.bfloat16
+        twin.precision = precision
         return twin
 
 
@@ -246,7 +249,7 @@ def patch_backbone(
 
     A network with three channels gets the same patch in each.
     """
-    from headstart.models.fastpath import bfloat16_network
+    from headstart.models.fastpath import fused_network
 
     front = LogMelPatches.parse(card.front_end, card.sample_rate or 0, reference)
     channels = next(m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d))
@@ -260,4 +263,8 @@ def patch_backbone(
         dim = pool(network.eval(), torch.zeros(1, channels, front.length, front.bands))[0].shape[1]
     network.train(was_training)
     size = (channels, front.length, front.bands)
-    return SoundBackbone(network, card, front, run, reference, dim=dim, quicken=lambda n: bfloat16_network(n, size))
+
+    def quicken(network: nn.Module, precision: torch.dtype) -> tuple[nn.Module, torch.dtype]:
+        return fused_network(network, size, precision)
+
+    return SoundBackbone(network, card, front, run, reference, dim=dim, quicken=quicken)

@@ -137,9 +137,11 @@ FAST = ["resnet10t", "regnetx_002", "mobilenetv2_100", "tf_efficientnet_lite0", 
         "vit_tiny_patch16_224"]  # fmt: skip
 
 
-@native
+@pytest.mark.parametrize("native_bfloat16", [pytest.param(True, marks=native), False])
 @pytest.mark.parametrize("name", FAST)
-def test_fast_features_agree(name: str) -> None:
+def test_fast_features_agree(name: str, native_bfloat16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not native_bfloat16:
+        monkeypatch.setattr("headstart.models.precision.bfloat16_is_native", lambda device: False)
     torch.manual_seed(0)
     made = models.load(f"timm:{name}", pretrained=False).eval()
     unsettle(made.network)
@@ -149,7 +151,8 @@ def test_fast_features_agree(name: str) -> None:
         plain, quick = made(batch).vector, made.fast()(batch).vector
     assert quick.dtype is torch.float32
     cosine = torch.nn.functional.cosine_similarity(plain, quick)
-    assert cosine.min() >= 0.999
+    assert cosine.min() >= (0.999 if native_bfloat16 else 0.999999)
+    assert any(isinstance(part, FusedConvolution) for part in made.fast().network.modules())
     assert all(torch.equal(value, before[key]) for key, value in made.state_dict().items())  # the original stays
     assert made.precision is torch.float32
 
@@ -185,8 +188,15 @@ def test_fast_is_close_on_the_embedded_model() -> None:
     assert torch.nn.functional.cosine_similarity(plain, quick).min() >= 0.999
 
 
-def test_without_native_bfloat16_fast_is_the_model_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart.models.pictures.bfloat16_is_native", lambda device: False)
+def test_without_native_bfloat16_fast_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headstart.models.precision.bfloat16_is_native", lambda device: False)
+    made = backbone().fast()
+    kinds = {part.weight.dtype for part in made.network.modules() if isinstance(part, FusedConvolution)}
+    assert kinds == {torch.float32} and made.precision is torch.float32
+
+
+def test_where_nothing_can_be_fused_fast_is_the_model_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     made = backbone()
     assert made.fast() is made
 
