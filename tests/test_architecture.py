@@ -38,7 +38,7 @@ LAYERS = (
     {"candidates"},
     {"performing"},
     {"fitting"},
-    {"demonstration"},
+    {"demonstration", "search"},
     {"verbs"},
     {"cli"},
     {"__main__"},

@@ -23,6 +23,7 @@ _WHERE = {
     "load_record": "headstart.fitting",
     "resume": "headstart.fitting",
     "rerun": "headstart.fitting",
+    "tune": "headstart.search",
     "Record": "headstart.performing",
     "load_model": "headstart.models",
     "ModelCard": "headstart.models.card",
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from headstart.performing import Record as Record
     from headstart.predictor import Prediction as Prediction
     from headstart.predictor import Predictor as Predictor
+    from headstart.search import tune as tune
     from headstart.store import Store as Store
     from headstart.tasks.classification import Classification as Classification
 

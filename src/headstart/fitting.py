@@ -103,8 +103,8 @@ def load_record(folder: str | Path) -> Record:
     """A finished run, its files verified."""
     from headstart.predictor import load_predictor
 
-    result = runs.read_result(Path(folder))
-    return Record(Path(folder), result, load_predictor(Path(folder) / "model"))
+    folder = runs.tested(Path(folder))
+    return Record(folder, runs.read_result(folder), load_predictor(folder / "model"))
 
 
 def load(folder: str | Path) -> Predictor:

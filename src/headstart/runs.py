@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +21,10 @@ from typing import IO, Any, Literal
 import headstart
 from headstart.config import dump_json, dump_toml, from_dict
 from headstart.errors import ConfigError, RunError
+from headstart.progress import say
 
 WORK = ".work"
+SEARCH, STUDY, WINNER = "tune.toml", "study.json", "best"  # what the folder of a search has; its winner is a run
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def opened(folder: Path, settings: Settings) -> Iterator[Path]:
     except OSError as problem:
         raise RunError(f"{folder} cannot be created: {problem.strerror}. Choose another --out.") from problem
     with (folder / WORK / "lock").open("a") as lock:  # never cut short what another process may hold locked
-        if not _locked(lock):
+        if not locked(lock):
             raise RunError(f"{folder} is in use by another process; wait for it or choose another --out.")
         from headstart.training.checkpoint import write_atomically
 
@@ -95,7 +98,7 @@ def opened(folder: Path, settings: Settings) -> Iterator[Path]:
         yield folder / WORK
 
 
-def _locked(file: IO[str]) -> bool:
+def locked(file: IO[str]) -> bool:
     """Lock an open file for this process; the system lets go of the lock however the process ends."""
     try:
         import fcntl
@@ -115,6 +118,19 @@ def _locked(file: IO[str]) -> bool:
     return True
 
 
+@contextmanager
+def waited(path: Path, why: str) -> Iterator[None]:
+    """Within it this process alone holds the lock file; it waits, and says why, while another one does."""
+    with path.open("a") as lock:
+        said = False
+        while not locked(lock):
+            if not said:
+                say(f"waiting: {why}")
+            said = True
+            time.sleep(0.2)
+        yield
+
+
 def difference(one: Settings, other: Settings) -> str:
     pairs = [(name, getattr(one, name), getattr(other, name)) for name in Settings.__dataclass_fields__]
     return "; ".join(f"{name} is {a!r} there and {b!r} here" for name, a, b in pairs if a != b)
@@ -132,6 +148,11 @@ def read_settings(folder: Path) -> Settings:
         raise RunError(f"{folder} is not a run folder: it has no run.toml. headstart fit writes one.") from problem
     except (tomllib.TOMLDecodeError, ConfigError, UnicodeDecodeError) as problem:
         raise RunError(f"{folder / 'run.toml'} is damaged or was edited: {problem}") from problem
+
+
+def tested(folder: Path) -> Path:
+    """The run folder that is meant: of a search, that of its winner."""
+    return folder / WINNER if (folder / SEARCH).is_file() else folder
 
 
 def close(folder: Path, result: dict[str, Any]) -> None:

@@ -29,8 +29,16 @@ def write(folder: Path) -> Path:
     Raises:
         RunError: the folder has no readable ``result.json``, or cannot be written.
     """
+    return put(folder, render(folder))
+
+
+def put(folder: Path, text: str) -> Path:
+    """``report.html`` in the folder, whole.
+
+    Raises:
+        RunError: it cannot be written.
+    """
     path, draft = folder / "report.html", folder / f".report.html.{os.getpid()}"
-    text = render(folder)
     try:
         draft.write_text(text, encoding="utf-8", newline="\n")
         draft.replace(path)
@@ -46,6 +54,11 @@ def render(folder: Path) -> str:
     Raises:
         RunError: the folder has no readable ``result.json``, or another of its files is damaged.
     """
+    return page("report.html.j2", _view(folder))
+
+
+def page(template: str, view: dict[str, Any]) -> str:
+    """A page from a template of this package; everything that the view holds is escaped."""
     from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 
     environment = Environment(
@@ -55,9 +68,9 @@ def render(folder: Path) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for view in (wording.percent, wording.points, wording.bracket, wording.duration):
-        environment.filters[view.__name__] = view
-    text = environment.get_template("report.html.j2").render(_view(folder))
+    for way in (wording.percent, wording.points, wording.bracket, wording.duration):
+        environment.filters[way.__name__] = way
+    text = environment.get_template(template).render(view)
     return text.encode("utf-8", "replace").decode("utf-8")  # a file name may hold bytes that are no text
 
 

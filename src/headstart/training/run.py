@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class Run:
         history: one row an epoch; see ``record``.
         stage: name of what is being trained now, part of checkpoint names and history rows.
         boundary_limit: bytes that a boundary cache may take on the disk; 0 keeps none.
+        watch: sees every row of the history as it comes, and may end the training by an error of its own.
         pause: seconds between the checkpoints within an epoch, so that an epoch of hours is never lost.
     """
 
@@ -40,6 +42,7 @@ class Run:
     history: list[dict[str, Any]] = field(default_factory=list)
     boundary_limit: int = 4 * 1024**3
     pause: float = 300.0
+    watch: Callable[[dict[str, Any]], None] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -72,6 +75,8 @@ class Run:
             with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(self.history[-1]) + "\n")
             write_scalars(self.folder / "tensorboard" / (self.stage or "training"), row)
+        if self.watch is not None:
+            self.watch(self.history[-1])
 
 
 def sow(*seeds: int) -> None:

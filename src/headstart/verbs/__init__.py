@@ -133,6 +133,30 @@ def show_record(record: Any, as_json: bool) -> None:
     print(f"report:  {record.folder / 'report.html'}  ({result['seconds']['total']:.0f} s)")
 
 
+def show_search(tuned: Any, as_json: bool) -> None:
+    """What a search found, and the verdict on its winner."""
+    rows, best, result = tuned.study["trials"], tuned.best, tuned.record.result
+    states = {state: sum(row["state"] == state for row in rows) for state in dict.fromkeys(row["state"] for row in rows)}
+    report = tuned.folder / "report.html"
+    if as_json:
+        found = {"run": str(tuned.folder), "winner": str(tuned.record.folder), "best": best, "states": states,
+                 "front": [rows[number] for number in tuned.study["front"]], "importance": tuned.study["importance"],
+                 "model": result["model"], "approach": result["approach"], "scores": result["scores"],
+                 "verdict": result["verdict"], "seconds": result["seconds"]["total"], "report": str(report)}  # fmt: skip
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    print(f"{len(rows)} trials: " + ", ".join(f"{count} {state}" for state, count in states.items()))
+    for row in (rows[number] for number in tuned.study["front"]):
+        settings = " ".join(f"{name}={value}" for name, value in row["settings"].items() if name != "name")
+        print(f"  {row['accuracy']:.3f} on validation in {row['seconds']:7.1f} s  {row['approach']} {settings}")
+    if tuned.study["importance"]:
+        shares = sorted(tuned.study["importance"].items(), key=lambda entry: -entry[1])
+        print("what mattered: " + ", ".join(f"{name} {share:.0%}" for name, share in shares))
+    print(f"the winner, trial {best['trial']}, fitted and tested: {tuned.record.folder}")
+    show_record(tuned.record, False)
+    print(f"search:  {report}")
+
+
 def print_scores(scores: dict[str, Any]) -> None:
     low, high = scores["accuracy_interval"]
     print(f"accuracy {scores['accuracy']:.3f} [{low:.3f}, {high:.3f}]  precision {scores['precision']:.3f}  "

@@ -7,15 +7,20 @@ from typing import Annotated
 
 import typer
 
-from headstart.verbs import Json, show_record, spoken
+from headstart.verbs import Json, show_record, show_search, spoken
 
 ORDER = 50
 EPILOG = "Example:  headstart resume runs/3"
 
 
-def resume(run: Annotated[Path, typer.Argument(help="An interrupted run folder.")], as_json: Json = False) -> None:
+def resume(run: Annotated[Path, typer.Argument(help="An interrupted run folder, or that of a search.")], as_json: Json = False) -> None:
     """Go on with an interrupted run; it ends like an uninterrupted one."""
-    from headstart import fitting
+    from headstart import fitting, runs
 
     with spoken(as_json, run):
+        if (run / runs.SEARCH).is_file():
+            from headstart import search
+
+            show_search(search.resume(run), as_json)
+            return
         show_record(fitting.resume(run), as_json)

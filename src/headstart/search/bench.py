@@ -1,0 +1,122 @@
+"""The bench: what all trials of a process share, and one trial on it."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from headstart import defaults, models, solvers
+from headstart.approaches import Approach
+from headstart.approaches.finetune import seconds_an_epoch
+from headstart.approaches.probe import Probe
+from headstart.data.split import Split
+from headstart.features.extract import extract
+from headstart.metrics.classification import log_loss
+from headstart.models.backbone import Backbone, Features
+from headstart.performing import load_split
+from headstart.runs import Settings, waited
+from headstart.store import Store
+from headstart.tasks import Task
+from headstart.tasks.classification import Classification
+from headstart.training.run import Run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a trial on the validation samples.
+
+    Attributes:
+        score: what is maximised: the accuracy less a small part of the loss, so that of two equal ones the surer wins.
+        seconds: of adapting the model, its features being there.
+        epochs: that were trained; 0 for a probe.
+        cut: the time budget may have ended its training early.
+    """
+
+    accuracy: float
+    score: float
+    seconds: float
+    epochs: int
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Bench:
+    """
+    Attributes:
+        split: its test side is empty: no trial can see it.
+        features: of the training and the validation samples, (n, dim) each.
+        epoch: seconds that one pass of full fine-tuning takes; 0 where it is not possible.
+    """
+
+    backbone: Backbone
+    task: Task
+    split: Split
+    store: Store
+    seed: int
+    features: tuple[np.ndarray, np.ndarray]
+    epoch: float
+
+    def carry_out(
+        self, approach: Approach, name: str, deadline: float | None, watch: Callable[[dict[str, Any]], None]
+    ) -> Outcome:
+        """Fit the approach and judge it on validation.
+
+        Args:
+            watch: sees every row of the history as it comes, and may end the trial by an error of its own.
+        """
+        begun = time.perf_counter()
+        if isinstance(approach, Probe):
+            probabilities = self._probed(approach)
+            return self._judged(probabilities, time.perf_counter() - begun)
+        gc.collect()  # networks refer to themselves in circles; what the trial before left is gone before this one begins
+        run = Run(None, self.seed, self.store, deadline, stage=name, watch=watch)
+        predictor = approach.fit(self.backbone, self.task, self.split, run)
+        seconds = time.perf_counter() - begun
+        trained = (row["epoch"] for row in run.history if row["stage"] == name and row.get("train_loss") is not None)
+        epochs = max(trained, default=0)
+        cut = deadline is not None and time.monotonic() + seconds / max(1, epochs) > deadline
+        # without the store: features of a network that is thrown away would only push out others
+        return self._judged(predictor.probabilities(self.split.valid), seconds, epochs, cut)
+
+    def _probed(self, probe: Probe) -> np.ndarray:
+        """What ``Probe.fit`` and its predictor come to, on features that are in memory already."""
+        labels, (train, valid) = self.task.encode(self.split.train.labels or []), self.features
+        num_classes = len(self.task.to_dict()["classes"])
+        fitted = solvers.fit(probe.head, train, labels, num_classes, seed=self.seed, groups=self.split.train.groups)
+        with torch.inference_mode():
+            return self.task.probabilities(fitted.head.eval()(Features(torch.from_numpy(valid))))
+
+    def _judged(self, probabilities: np.ndarray, seconds: float, epochs: int = 0, cut: bool = False) -> Outcome:
+        labels = self.split.valid.labels or []
+        accuracy = self.task.score(probabilities, labels)["accuracy"]
+        loss = log_loss(np.log(np.maximum(probabilities, 1e-30)), self.task.encode(labels))
+        return Outcome(accuracy, score(accuracy, loss), seconds, epochs, cut)
+
+
+def score(accuracy: float, loss: float) -> float:
+    """As the training loop compares epochs."""
+    return accuracy - 0.001 * min(loss, 10.0)
+
+
+def bench_of(settings: Settings, data: Any, folder: Path) -> Bench:
+    """Read the data, load the model, and compute or fetch the features: once for all trials of this process."""
+    store = Store()
+    split = load_split(settings, store, data)
+    if settings.model == "auto":
+        backbone, _ = defaults.choose(split.train)
+    else:
+        backbone = models.load(settings.model)
+    defaults.suits(backbone, split.train)
+    split = replace(split, test=split.test.subset([]))
+    task = Classification.learn(split.train.labels or [])
+    with waited(folder / ".features", "another process computes the features"):  # and this one then finds them
+        train, valid = (extract(backbone, part, store).vectors for part in (split.train, split.valid))
+    epoch = seconds_an_epoch(backbone, task, split) if "gradients" in backbone.provides else 0.0
+    return Bench(backbone, task, split, store, settings.seed, (train, valid), epoch)
