@@ -26,7 +26,9 @@ from headstart.progress import say
 from headstart.tasks import Head, Task
 from headstart.training import identity
 from headstart.training.batches import Batch, Batches
+from headstart.training.boundary import Replayed, boundary
 from headstart.training.finder import find_rate
+from headstart.training.kept import Kept
 from headstart.training.loop import Objective, Recipe, minimise
 from headstart.training.processes import processes
 from headstart.training.run import Run, sow
@@ -112,20 +114,25 @@ def train(
     module = Network(backbone, head).to(run.device)
     labels = task.encode(split.train.labels or [])
     batches = Batches(split.train, labels, backbone, min(settings.batch_size, len(labels)), recipe, run.seed)
+    judged_on = Batches(split.valid, task.encode(split.valid.labels or []), backbone, 64)
+    kept = boundary(batches, judged_on, settings.epochs, run, mixings=[type(entry).__name__ for entry in care.mixings])
 
     moving = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
     penalties = {name: entry.start(moving, list(head.parameters())) for name, entry in care.penalties.items()}
 
     def losses(batch: Batch) -> dict[str, torch.Tensor]:
-        found = head.losses(module.backbone(batch.inputs), batch.labels)
+        seen = kept.train.features(backbone, batch.places) if kept else backbone(batch.inputs)
+        found = head.losses(seen, batch.labels)
         return {**found, **{name: penalty() for name, penalty in penalties.items()}}
 
     def set_mode() -> None:
         training_mode(backbone, still_norms=settings.still_norms)
         head.train()
 
-    shown = mixed(batches, care.mixings, len(task.to_dict()["classes"]), run.seed) if care.mixings else batches
-    judged = judge(task, split.valid, run, by=care.score)
+    shown: Callable[[int], Iterator[Batch]] = Replayed(kept.train) if kept else batches
+    if care.mixings:
+        shown = mixed(batches, care.mixings, len(task.to_dict()["classes"]), run.seed)
+    judged = judge(task, split.valid, run, by=care.score, kept=kept.valid if kept else None)
     objective = Objective(module, shown, len(batches), losses, judged, set_mode, lambda: identity.of_split(split))
     if settings.patience and len(split.valid) < LEAST_VALID:
         note = (f"early stopping has {len(split.valid)} validation samples to go by, and one of them is "
@@ -137,7 +144,11 @@ def train(
         groups = curve.applied(groups)
         run.record({"epoch": 0, "train_loss": None, "note": curve.why, "rates": curve.factors, "losses": curve.losses})
     whole = Recipe(settings.epochs, settings.patience, average=settings.average, at_once=care.at_once)
-    return minimise(objective, groups, whole, run)
+    try:
+        return minimise(objective, groups, whole, run)
+    finally:
+        if kept:
+            kept.close()
 
 
 def mixed(
@@ -161,10 +172,11 @@ def mixed(
     return epoch_of
 
 
-def judge(task: Task, valid: Dataset, run: Run, by: str = "accuracy") -> Any:
+def judge(task: Task, valid: Dataset, run: Run, by: str = "accuracy", kept: Kept | None = None) -> Any:
     """A function module -> accuracy, macro precision, recall and F1, loss on the validation samples, and "score".
 
-    The score is the metric ``by`` less a small part of the loss, so that of two equal ones the surer one wins.
+    The score is the metric ``by`` less a small part of the loss, so that of two equal ones the surer one wins. What is
+    ``kept`` of the samples at a boundary is not computed again.
     """
     labels = task.encode(valid.labels or [])
     shaped: list[tuple[list[int], list[Any]]] = []
@@ -172,7 +184,9 @@ def judge(task: Task, valid: Dataset, run: Run, by: str = "accuracy") -> Any:
     @torch.inference_mode()
     def validate(module: Network) -> dict[str, float]:
         backbone, head = module.backbone.eval(), module.head.eval()
-        if not shaped:
+        if kept and not shaped:
+            shaped.extend((group, []) for group in kept.groups())
+        elif not shaped:
             batches = Batches(valid, labels, backbone, 64)
             values = [batches.sample(i, 0) for i in range(len(valid))]
             groups = grouped([backbone.cost(value) for value in values], 2 * backbone.batch_cost)
@@ -180,7 +194,8 @@ def judge(task: Task, valid: Dataset, run: Run, by: str = "accuracy") -> Any:
         logits, crew = np.zeros((len(valid), len(task.to_dict()["classes"]))), processes()
         with run.autocast:
             for group, some in shaped[crew.rank :: crew.count]:  # every sample is computed once, in one process
-                logits[group] = head(backbone(backbone.batch(some))).float().cpu().numpy()
+                seen = kept.features(backbone, group) if kept else backbone(backbone.batch(some))
+                logits[group] = head(seen).float().cpu().numpy()
         logits = crew.sum(torch.from_numpy(logits)).numpy()
         loss = metrics.log_loss(logits, labels)
         found = metrics.scores(task.probabilities(torch.from_numpy(logits)), labels, task.to_dict()["classes"])

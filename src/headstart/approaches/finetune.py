@@ -53,6 +53,8 @@ class FineTune(Approach):
     at_once: most samples computed at once, the gradients of a batch being summed; 0: as memory allows.
     patience: epochs without improvement before stopping.
     average: decay of the moving average of weights; 0 for none.
+    boundary: what frozen stages output is computed once and kept, up to so many GB on the disk; 0 computes it anew in
+        every epoch. Augmentation and mix change what they see, so with these nothing is kept.
     still_norms: batch norms keep the statistics of pretraining. Those of small batches from another domain
         differ so much that the head, fitted to the old ones, no longer fits (on digits the loss went from 0.3
         to 600).
@@ -72,12 +74,14 @@ class FineTune(Approach):
     at_once: int = 0
     patience: int = 3
     average: float = 0.0
+    boundary: float = 4.0
     still_norms: bool = True
     needs = frozenset({"vector", "gradients"})
 
     def fit(self, backbone: Backbone, task: Task, split: Split, run: Run) -> Predictor:
         check(self, backbone)
         chosen, care = self._parts(backbone)
+        run = replace(run, boundary_limit=round(1e9 * self.boundary))
         if isinstance(chosen, Tuning):  # what cannot move is refused before any work
             sow(run.seed, 3)
             chosen.groups(copy.deepcopy(backbone), self.learning_rate or backbone.rate)
@@ -101,6 +105,8 @@ class FineTune(Approach):
                 f"$.approach.learning_rate: {self.learning_rate:g} is no rate to learn with; expected more than 0 and at "
                 f"most {LARGEST_RATE:g}, usually 1e-5 to 1e-2, or 0 for the usual one of the model ({backbone.rate:g})"
             )
+        if not 0 <= self.boundary < 1e6:
+            raise ConfigError(f"$.approach.boundary: expected how many GB may be kept, 0 or more, got {self.boundary:g}")
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"$.approach.label_smoothing: expected 0 to less than 1, got {self.label_smoothing:g}")
         mixings = mixing.listed(self.mix)

@@ -69,8 +69,11 @@ def entries(backbone: Backbone, frozen: int) -> set[str]:
 
 
 @torch.no_grad()
-def trace(backbone: Backbone, inputs: Inputs, behind: set[str]) -> Trace:
-    """Run the backbone once and watch where it enters the modules named in ``behind``."""
+def trace(backbone: Backbone, inputs: Inputs, behind: set[str], *, whole: bool = True) -> Trace:
+    """Run the backbone once and watch where it enters the modules named in ``behind``.
+
+    Without ``whole`` it ends there: nothing that moves is run, so no statistics and no random state change.
+    """
     found, starts = Trace(), list[int]()
 
     def before(name: str, args: tuple, kwargs: dict[str, Any]) -> None:
@@ -78,6 +81,8 @@ def trace(backbone: Backbone, inputs: Inputs, behind: set[str]) -> Trace:
         if name in behind and not found.entry:
             found.entry = name
             found.tensors = dict(leaves_of([*args, kwargs]))
+            if not whole:
+                raise _Seen
         found.entered += name == found.entry
 
     def after(name: str, output: Any) -> None:
@@ -94,7 +99,8 @@ def trace(backbone: Backbone, inputs: Inputs, behind: set[str]) -> Trace:
                 lambda _, args, kwargs, name=name: before(name, args, kwargs), with_kwargs=True))  # fmt: skip
             hooks.append(module.register_forward_hook(lambda _, args, output, name=name: after(name, output)))
     try:
-        backbone(inputs)
+        with contextlib.suppress(_Seen):
+            backbone(inputs)
     finally:
         for hook in hooks:
             hook.remove()

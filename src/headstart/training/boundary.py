@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,31 +61,35 @@ class Replayed:
             yield Batch(self.kept.inputs(chunk.tolist()), labels, chunk, 0)
 
 
-def boundary(train: Batches, valid: Batches, epochs: int, run: Run) -> Boundary | None:
+def boundary(
+    train: Batches, valid: Batches, epochs: int, run: Run, *, mixings: Sequence[str] = ()
+) -> Boundary | None:
     """The boundary cache of a training, or None where there is nothing to save; says which and why.
 
     Args:
         train, valid: their backbone has ``requires_grad`` set as for training.
         epochs: passes over the training samples at the most.
         run: its ``boundary_limit`` is how many bytes may be kept; 0 keeps none.
+        mixings: what mixes the samples of a batch with one another.
     """
     backbone = train.backbone
     frozen, stages = num_frozen(backbone), len(backbone.stages)
     if not 0 < frozen < stages or epochs < 2 or not run.boundary_limit:
         return None
     what = f"{run.stage or 'training'}: boundary cache"
-    if train.recipe:
-        say(f"{what} not used: the first {frozen} of {stages} stages are frozen, but augmentation "
-            f"({', '.join(map(str, train.recipe))}) changes what they see in every epoch. Without it, --set augment= , their output "
-            "is computed once.")  # fmt: skip
+    if changing := [*map(str, train.recipe), *mixings]:
+        say(f"{what} not used: the first {frozen} of {stages} stages are frozen, but {', '.join(changing)} changes what "
+            "they see in every epoch. Without it (--set augment= , no --set mix), their output is computed once.")  # fmt: skip
         return None
     folder = _folder(run)
     try:
-        return _recorded(train, valid, frozen, run, folder, what)
+        with warnings.catch_warnings():  # torch warns before it fails, of a network that writes into what a layer returned
+            warnings.filterwarnings("error", message=".* on expanded tensors")
+            return _recorded(train, valid, frozen, run, folder, what)
     except NoShortcut as reason:
         say(f"{what} not used: {reason}. Every epoch computes the first {frozen} of {stages} stages again.")
     # A network that answers to this with an error of its own is no network for it; a full disk ends here, too.
-    except (OSError, RuntimeError, TypeError, ValueError, LookupError, AttributeError) as problem:
+    except (OSError, RuntimeError, TypeError, ValueError, LookupError, AttributeError, UserWarning) as problem:
         say(f"{what} not used: {type(problem).__name__}: {str(problem)[:200]}. Every epoch computes the first {frozen} "
             f"of {stages} stages again.")  # fmt: skip
     shutil.rmtree(folder, ignore_errors=True)

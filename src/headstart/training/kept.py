@@ -210,10 +210,11 @@ class Kept:
         parts = first.values() if isinstance(first, dict) else (first,)
         key = (count, torch.is_autocast_enabled(inputs_device(first)), *(tuple(part.shape[1:]) for part in parts))
         if key not in self._answers:
-            seen = trace(backbone, first, self._behind)
-            if tuple(seen.calls) != self.place.calls:
-                raise NoShortcut("the network takes another path for a batch of another shape")
-            self._answers[key] = [hollow(output, count) for output in seen.outputs]
+            with torch.inference_mode(False):  # validation may be the first to ask, and training goes on with the answers
+                seen = trace(backbone, first, self._behind, whole=False)
+                if tuple(seen.calls) != self.place.calls:
+                    raise NoShortcut("the network takes another path for a batch of another shape")
+                self._answers[key] = [hollow(output, count) for output in seen.outputs]
         return self._answers[key]
 
     def groups(self) -> list[list[int]]:
