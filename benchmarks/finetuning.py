@@ -1,6 +1,7 @@
 """Which parameters to move, and how: MobileNetV2 on clothing at 5, 20, 50 and all labels a class, three seeds each.
 
     python benchmarks/finetuning.py [--quick] [--resume] [--shots 5,20,50,all] [--seeds 0,1,2] [--methods probe,full,...]
+                                    [--side 224] [--epochs 8]
 
 Every method has the same photos, epochs, augmentation and patience, and chooses its epoch on the same validation photos;
 the seed draws the photos as well. Nothing is taken from a cache: the seconds of LP-FT are with those of its probe. Every row
@@ -53,21 +54,21 @@ def measure(options: argparse.Namespace) -> Report:
     for number in shots:
         for seed in seeds:
             for name in chosen:
-                key = f"{number or 'all'} shots, seed {seed}, {name}{', quick' if options.quick else ''}"
+                key = f"{number or 'all'} shots, seed {seed}, {name}{', quick' if options.quick else f', {options.side} px, {options.epochs} epochs'}"
                 if key not in done:
-                    done[key] = one(name, number, seed, quick=options.quick)
+                    done[key] = one(name, number, seed, options)
                     shared.write_json(kept, done)
                 rows.append(done[key])
                 shared.progress(f"{key}: {rows[-1]['accuracy']:.4f} in {rows[-1]['seconds']:.0f} s")
     for number in shots:
-        title = f"{number or 'all'} labels a class, {len(seeds)} seed{'s' * (len(seeds) > 1)}"
+        title = f"{number or 'all'} labels a class, {options.side} px, {len(seeds)} seed{'s' * (len(seeds) > 1)}"
         table = [summary(name, [r for r in rows if (r["shots"], r["method"]) == (number, name)]) for name in chosen]
         report.tables[title] = table
         if "auto" in chosen and len(chosen) > 1:
             best = max(row["accuracy"] for row in table if row["method"] != "auto")
             auto = next(row["accuracy"] for row in table if row["method"] == "auto")
             report.goals.append(Goal(f"accuracy of auto less the best of the others, {title}", auto - best, -POINT))
-    report.facts |= {"rows": rows, "seeds": seeds, "methods": chosen}
+    report.facts |= {"rows": rows, "seeds": seeds, "methods": chosen, "side": options.side, "epochs": options.epochs}
     return report
 
 
@@ -87,7 +88,7 @@ def possible(name: str) -> bool:
     return True
 
 
-def one(name: str, shots: int | None, seed: int, *, quick: bool) -> Row:
+def one(name: str, shots: int | None, seed: int, options: argparse.Namespace) -> Row:
     """One training of one method."""
     from headstart import models, performing
     from headstart.runs import Settings
@@ -96,11 +97,12 @@ def one(name: str, shots: int | None, seed: int, *, quick: bool) -> Row:
     from headstart.training.run import Run, sow
 
     split = performing.load_split(Settings(str(shared.data_folder("clothing")), shots=shots, seed=seed), Store())
-    if quick:
+    if options.quick:
         split = few(split)
-    backbone = models.load(str(shared.weights_folder()))
+    smaller = f"?input_size=3,{options.side},{options.side}&crop_fraction=1" if options.side != 224 else ""
+    backbone = models.load(f"{shared.weights_folder()}{smaller}")
     task = Classification.learn(split.train.labels or [])
-    approach, moved = approach_of(name, len(split.train), quick=quick), Moved()
+    approach, moved = approach_of(name, len(split.train), 1 if options.quick else options.epochs), Moved()
     logger = logging.getLogger("headstart")
     logger.addHandler(moved)
     logger.setLevel(logging.INFO)
@@ -120,7 +122,7 @@ def one(name: str, shots: int | None, seed: int, *, quick: bool) -> Row:
             "chosen": next((row["note"] for row in run.history if "note" in row), "")}  # fmt: skip
 
 
-def approach_of(name: str, num_photos: int, *, quick: bool) -> Approach:
+def approach_of(name: str, num_photos: int, epochs: int) -> Approach:
     from headstart.approaches.finetune import FineTune
     from headstart.approaches.probe import Probe
     from headstart.approaches.scratch import Scratch
@@ -131,8 +133,8 @@ def approach_of(name: str, num_photos: int, *, quick: bool) -> Approach:
         return Probe()
     if name == "scratch":  # as long as the baseline of the verdict
         steps = max(batches.LEAST_STEPS, num_photos // Scratch().batch_size)
-        return Scratch(epochs=1 if quick else max(LEAST_EPOCHS, FineTune().epochs, math.ceil(LEAST_STEPS / steps)))
-    return FineTune(**({"epochs": 1} if quick else {}), **TUNED[name])
+        return Scratch(epochs=1 if epochs == 1 else max(epochs, LEAST_EPOCHS, math.ceil(LEAST_STEPS / steps)))
+    return FineTune(epochs=epochs, **TUNED[name])
 
 
 def few(split: Split) -> Split:
@@ -167,6 +169,8 @@ def extend(parser: argparse.ArgumentParser) -> None:
         "--seeds", default="0,1,2", help="Of the split and the training (default: 0,1,2; quick: the first)."
     )
     parser.add_argument("--methods", default=",".join(METHODS), help=f"Out of: {', '.join(METHODS)}.")
+    parser.add_argument("--side", type=int, default=224, help="Of the photos in pixels (default: 224, as pretrained).")
+    parser.add_argument("--epochs", type=int, default=8, help="At the most (default: 8; scratch has 300 steps or more).")
     parser.add_argument("--resume", action="store_true", help="Keep the rows that an earlier run wrote.")
 
 

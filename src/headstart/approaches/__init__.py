@@ -121,7 +121,7 @@ def train(
     penalties = {name: entry.start(moving, list(head.parameters())) for name, entry in care.penalties.items()}
 
     def losses(batch: Batch) -> dict[str, torch.Tensor]:
-        seen = kept.train.features(backbone, batch.places) if kept else backbone(batch.inputs)
+        seen = kept.train.features(backbone, batch.places.tolist()) if kept else backbone(batch.inputs)
         found = head.losses(seen, batch.labels)
         return {**found, **{name: penalty() for name, penalty in penalties.items()}}
 
