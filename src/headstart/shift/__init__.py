@@ -3,8 +3,9 @@
     adapted = hs.shift.TCA().fit(source, target)
     classifier.fit(adapted.transform(source, domain="source"), labels).predict(adapted.transform(new))
 
-One file is one method. Every method is fitted as ``fit(source, target, labels=None)`` on 2-D arrays, and is an
-ordinary scikit-learn estimator as well, whose arguments are called ``X`` and ``y``. What ``y`` is decides:
+One file is one method. Every method is fitted as ``fit(source, target, labels=None)`` on tables of numbers, dense or
+scipy.sparse (which are never made dense as a whole), and is an ordinary scikit-learn estimator as well, whose arguments
+are called ``X`` and ``y``. What ``y`` is decides:
 
 - 2-D, or anything as wide as the source: the rows of the target domain. ``labels`` are those of the source.
 - 1-D or None: there is no second domain. The source is its own target, ``y`` are its labels, and every method falls
@@ -27,7 +28,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from headstart.shift._inputs import Domains, checked_rows, read_domains
+from headstart.shift._inputs import Domains, Rows, checked_rows, read_domains
 
 Domain = Literal["source", "target"]
 
@@ -57,7 +58,7 @@ class Adapter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
         self._n_features_out = self._map(domains.target[:1], "target").shape[1]
         return self
 
-    def transform(self, X: Any, domain: Domain = "target") -> np.ndarray:
+    def transform(self, X: Any, domain: Domain = "target") -> Rows:
         """Rows (num, dim) of one domain -> (num, dim_out); by default new rows of the target.
 
         Methods that move both domains alike (TCA, JDA, mSDA) give the same for either ``domain``.
@@ -65,13 +66,14 @@ class Adapter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
         check_is_fitted(self)
         return self._map(checked_rows(self, X), domain)
 
-    def fit_transform(self, X: Any, y: Any = None, labels: Any = None) -> np.ndarray:
+    def fit_transform(self, X: Any, y: Any = None, labels: Any = None) -> Rows:
         """Fit, and give back the source rows as a classifier should be trained on: (num_source, dim_out)."""
         return self.fit(X, y, labels).transform(X, domain="source")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = self.needs_labels
+        tags.input_tags.sparse = True
         return tags
 
     @abstractmethod
@@ -79,7 +81,7 @@ class Adapter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
         """Set the fitted attributes; ``domains`` are checked float arrays."""
 
     @abstractmethod
-    def _map(self, x: np.ndarray, domain: Domain) -> np.ndarray:
+    def _map(self, x: Rows, domain: Domain) -> Rows:
         """Transform checked rows."""
 
 
@@ -106,6 +108,11 @@ class Weighting(BaseEstimator, ABC):
         domains = read_domains(self, X, y, labels, labelled=False, needed=False)
         self.weights_ = self._weigh(domains)
         return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     @abstractmethod
     def _weigh(self, domains: Domains) -> np.ndarray:
@@ -150,12 +157,17 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator, ABC):
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(1)]
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     @abstractmethod
     def _learn(self, domains: Domains) -> None:
         """Set the fitted attributes; ``domains`` are checked and have labels."""
 
     @abstractmethod
-    def _probabilities(self, x: np.ndarray) -> np.ndarray:
+    def _probabilities(self, x: Rows) -> np.ndarray:
         """(num, num_classes) for checked rows."""
 
 

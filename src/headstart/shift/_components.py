@@ -23,12 +23,12 @@ import scipy.sparse
 
 from headstart.errors import ConfigError
 from headstart.progress import say
-from headstart.shift._inputs import Domains
-from headstart.shift._kernels import EXACT, gamma_of, landmarks, rbf, rbf_features
+from headstart.shift._inputs import Domains, Rows, double
+from headstart.shift._kernels import EXACT, gamma_of, landmarks, products, rbf, rbf_features
 from headstart.shift._moments import blocks, centred, moments, upper_root
 from headstart.shift._pencil import DENSE, Product, leading
 
-Features = Callable[[np.ndarray], np.ndarray]
+Features = Callable[[Rows], np.ndarray]
 Kernel = Literal["linear", "rbf", "primal"]
 SPARSE = 0.1  # share of numbers other than 0 below which products are sparse
 
@@ -51,7 +51,7 @@ class Components:
         if kernel not in ("linear", "rbf", "primal"):
             raise ConfigError(f"kernel is {kernel!r}; it can be 'linear', 'rbf' or 'primal'.")
         self.domains, self.primal = domains, kernel == "primal"
-        self.num, dim = len(domains.source) + len(domains.target), domains.source.shape[1]
+        self.num, dim = domains.num_source + domains.num_target, domains.source.shape[1]
         self.features: Features | None = None
         self.gamma, self.width = 1.0, dim
         self.kernel: np.ndarray | None = None
@@ -61,7 +61,7 @@ class Components:
         elif (sparse := dim > DENSE and _density(domains) < SPARSE) or self.num <= dim:
             self.stacked = _stack(domains, sparse)  # the products with rows are cheaper than a dim x dim matrix
             if not self.primal and not sparse and self.num <= EXACT:
-                self.kernel = self.stacked @ self.stacked.T
+                self.kernel = products(self.stacked, self.stacked)
         self.moments = moments(domains, self.features, self.width) if self._by_moments else None
         self.root = upper_root(self.moments.gram) if self.moments and not self.primal else None
 
@@ -72,7 +72,7 @@ class Components:
     def _rbf(self, gamma: float | None, num_landmarks: int, seed: int) -> None:
         self.gamma = gamma_of(self.domains, gamma, seed)
         if self.num <= EXACT:
-            rows = self.domains.rows.astype(np.float64, copy=False)
+            rows = double(self.domains.rows)
             self.features, self.kernel = rbf_features(rows, self.gamma), rbf(rows, rows, self.gamma)
             return
         say(f"{self.num} rows: the RBF kernel is approximated on {num_landmarks} landmarks (Nystroem).")
@@ -110,29 +110,26 @@ class Components:
         if self.root is not None:
             root = self.root
             parts = [self.features(x) if self.features else x for x in (self.domains.source, self.domains.target)]
-            return np.concatenate(parts).astype(np.float64, copy=False) @ root.T, lambda u: root.T @ u
+            return np.concatenate([double(x) @ root.T for x in parts]), lambda u: root.T @ u
         if self.kernel is not None:
             return self.kernel, lambda u: u if self.stacked is None else self.stacked.T @ u
-        kernel = self.stacked @ self.stacked.T
-        return (kernel if isinstance(kernel, np.ndarray) else kernel.toarray()), lambda u: self.stacked.T @ u
+        return products(self.stacked, self.stacked), lambda u: self.stacked.T @ u
 
     def _projected(self, columns: np.ndarray) -> np.ndarray:
         """F' E (width, few), in blocks of rows."""
-        parts = np.split(columns, [len(self.domains.source)])
+        parts = np.split(columns, [self.domains.num_source])
         total: Any = 0.0
         for x, e in zip((self.domains.source, self.domains.target), parts, strict=True):
             for rows in blocks(x, self.width):
-                total = total + np.asarray(self.features(x[rows]) if self.features else x[rows], np.float64).T @ e[rows]
+                total = total + double(self.features(x[rows]) if self.features else x[rows]).T @ e[rows]
         return total
 
 
-def apply(features: Features | None, x: np.ndarray, components: np.ndarray) -> np.ndarray:
-    """Rows (num, dim) -> (num, found), in blocks where the kernel needs them."""
-    if features is None:
-        return (x @ components).astype(x.dtype, copy=False)
-    out = np.empty((len(x), components.shape[1]), x.dtype)
-    for rows in blocks(x, EXACT):
-        out[rows] = features(x[rows]) @ components
+def apply(features: Features | None, x: Rows, components: np.ndarray) -> np.ndarray:
+    """Rows (num, dim) -> (num, found), in blocks, so that float32 rows are never all held in float64."""
+    out = np.empty((x.shape[0], components.shape[1]), x.dtype)
+    for rows in blocks(x, EXACT if features else None):
+        out[rows] = (features(x[rows]) if features else x[rows]) @ components
     return out
 
 
@@ -145,14 +142,16 @@ def _checked(mu: float, num_components: int) -> None:
 
 
 def _density(domains: Domains) -> float:
-    """The share of numbers that are not 0."""
-    total = domains.source.size + domains.target.size
-    return (np.count_nonzero(domains.source) + np.count_nonzero(domains.target)) / total
+    """The share of numbers that are not 0, in some 1,000 rows of each domain."""
+    parts = [x[:: max(1, x.shape[0] // 1000)] for x in (domains.source, domains.target)]
+    filled = sum(x.nnz if scipy.sparse.issparse(x) else np.count_nonzero(x) for x in parts)
+    return float(filled / sum(x.shape[0] * x.shape[1] for x in parts))
 
 
-def _stack(domains: Domains, sparse: bool) -> Any:
+def _stack(domains: Domains, sparse: bool) -> Rows:
     """All rows in float64, dense or sparse."""
     if not sparse:
-        return domains.rows.astype(np.float64, copy=False)
-    parts = [scipy.sparse.csr_array(x.astype(np.float64, copy=False)) for x in (domains.source, domains.target)]
-    return scipy.sparse.vstack(parts, format="csr")
+        rows = domains.rows
+        return double(rows.toarray() if scipy.sparse.issparse(rows) else rows)
+    parts = [scipy.sparse.csr_array(double(x)) for x in (domains.source, domains.target)]
+    return scipy.sparse.csr_array(scipy.sparse.vstack(parts, format="csr"))

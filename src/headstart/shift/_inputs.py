@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_feature_names, assert_all_finite, check_array, column_or_1d, validate_data
@@ -13,6 +14,7 @@ from sklearn.utils.validation import _check_feature_names, assert_all_finite, ch
 from headstart.errors import DataError
 
 SHOWN = 5  # names in an error message
+Rows = Any  # (num, dim) float32 or float64: np.ndarray, or scipy.sparse.csr_array, which is never made dense as a whole
 
 
 @dataclass(frozen=True)
@@ -20,15 +22,15 @@ class Domains:
     """Two samples, checked.
 
     Attributes:
-        source: (num_source, dim) float32 or float64.
-        target: (num_target, dim); the very array of the source where there is no second domain.
+        source: (num_source, dim) float32 or float64, dense or sparse.
+        target: (num_target, dim), of the same kind; the very array of the source where there is no second domain.
         classes: the sorted labels, or None.
         codes: (num_source,) class numbers of the source, or None.
         target_codes: (num_target,) class numbers of the target, or None where its labels are not known.
     """
 
-    source: np.ndarray
-    target: np.ndarray
+    source: Rows
+    target: Rows
     classes: np.ndarray | None = None
     codes: np.ndarray | None = None
     target_codes: np.ndarray | None = None
@@ -39,15 +41,40 @@ class Domains:
         return self.target is self.source
 
     @property
-    def rows(self) -> np.ndarray:
+    def num_source(self) -> int:
+        return int(self.source.shape[0])
+
+    @property
+    def num_target(self) -> int:
+        return int(self.target.shape[0])
+
+    @property
+    def rows(self) -> Rows:
         """(num_source + num_target, dim), the source first."""
-        return np.concatenate([self.source, self.target])
+        return stacked([self.source, self.target])
 
     @property
     def labels(self) -> tuple[np.ndarray, int]:
         """Class numbers (num_source,) and how many classes there are, for a method that needs them."""
         assert self.codes is not None and self.classes is not None, "the method must say that it needs labels"
         return self.codes, len(self.classes)
+
+
+def stacked(parts: list[Rows]) -> Rows:
+    """Rows one below the other, sparse where they are sparse."""
+    if scipy.sparse.issparse(parts[0]):
+        return scipy.sparse.csr_array(scipy.sparse.vstack(parts, format="csr"))
+    return np.concatenate(parts)
+
+
+def dense(x: Rows) -> np.ndarray:
+    """Rows or products of rows as an ordinary array."""
+    return x.toarray() if scipy.sparse.issparse(x) else x
+
+
+def double(x: Rows) -> Rows:
+    """In float64, without a copy where they are so already."""
+    return x.astype(np.float64, copy=False)
 
 
 def read_domains(
@@ -63,69 +90,100 @@ def read_domains(
     Raises:
         DataError: see ``Adapter.fit``.
     """
-    source = _finite(estimator, validate_data(estimator, X, **_ACCEPT), "source")
+    source = _finite(estimator, _plain(validate_data(estimator, X, **_ACCEPT)), "source")
     if y is None or (labels is None and _is_labels(y, source)):
         target, labels = source, y if labels is None else labels
     else:
         target = _target(estimator, y, source)
     if not labelled:
         return Domains(source, target)
-    classes, codes = _codes(estimator, labels, len(source), needed)
-    return Domains(source, target, classes, codes, _target_codes(target_labels, len(target), classes))
+    classes, codes = _codes(estimator, labels, source.shape[0], needed)
+    return Domains(source, target, classes, codes, _target_codes(target_labels, target.shape[0], classes))
 
 
-def checked_rows(estimator: BaseEstimator, X: Any) -> np.ndarray:
+def checked_rows(estimator: BaseEstimator, X: Any) -> Rows:
     """Rows (num, dim) to transform or predict, as wide as those of ``fit``.
 
     Raises:
         DataError: NaN or infinite values.
     """
-    return _finite(estimator, validate_data(estimator, X, reset=False, **{**_ACCEPT, "ensure_min_samples": 1}), "input")
+    rows = validate_data(estimator, X, reset=False, **{**_ACCEPT, "ensure_min_samples": 1})
+    return _finite(estimator, _plain(rows), "input")
 
 
-_ACCEPT: dict[str, Any] = {"dtype": (np.float64, np.float32), "ensure_all_finite": False, "ensure_min_samples": 2}
+_ACCEPT: dict[str, Any] = {
+    "accept_sparse": "csr", "dtype": (np.float64, np.float32), "ensure_all_finite": False, "ensure_min_samples": 2,
+}  # fmt: skip
 
 
-def _is_labels(y: Any, source: np.ndarray) -> bool:
+def _plain(x: Any) -> Rows:
+    """Sparse rows as an array, whose operators mean what they mean for numpy's, with every entry stored once."""
+    if not scipy.sparse.issparse(x):
+        return x
+    x = scipy.sparse.csr_array(x)
+    if x.has_canonical_format:
+        return x
+    x = x.copy()
+    x.sum_duplicates()
+    return x
+
+
+def _is_labels(y: Any, source: Rows) -> bool:
     """1-D, or a column of labels beside a wider table; a 1-D row as wide as the source is a mistake worth naming."""
-    shape = y.shape if isinstance(getattr(y, "shape", None), tuple) else np.asarray(y).shape
-    if len(shape) == 1 and shape[0] == source.shape[1] != len(source):
-        raise DataError(
-            f"The target is one-dimensional with {shape[0]} numbers, as many as the source has features: a single row? "
-            "One row says nothing about a distribution. Give a table of at least 2 target rows."
-        )
-    return len(shape) == 1 or (len(shape) == 2 and shape[1] == 1 != source.shape[1] and shape[0] == len(source))
+    shape = _shape(y)
+    if len(shape) == 1 and shape[0] == source.shape[1] != source.shape[0]:
+        raise _bare_row(shape[0])
+    return len(shape) == 1 or (len(shape) == 2 and shape[1] == 1 != source.shape[1] and shape[0] == source.shape[0])
 
 
-def _target(estimator: BaseEstimator, y: Any, source: np.ndarray) -> np.ndarray:
-    target = check_array(y, input_name="target", **{**_ACCEPT, "ensure_min_samples": 1})
+def _shape(y: Any) -> tuple[int, ...]:
+    return y.shape if isinstance(getattr(y, "shape", None), tuple) else np.asarray(y).shape
+
+
+def _bare_row(size: int) -> DataError:
+    return DataError(
+        f"The target is one-dimensional with {size} numbers, as many as the source has features: a single row? One row "
+        "says nothing about a distribution. Give a table of at least 2 target rows."
+    )
+
+
+def _target(estimator: BaseEstimator, y: Any, source: Rows) -> Rows:
+    if _shape(y) == (source.shape[1],):
+        raise _bare_row(source.shape[1])
+    target = _plain(check_array(y, input_name="target", **{**_ACCEPT, "ensure_min_samples": 1}))
     if target.shape[1] != source.shape[1]:
         raise DataError(
             f"The source has {source.shape[1]} features and the target {target.shape[1]}; the same features are needed "
             "in the same order. Is a label column still in one of them?"
         )
-    if len(target) < 2:
+    if target.shape[0] < 2:
         raise DataError(
             "The target has a single row (n_samples = 1), which says nothing about a distribution. Give at least 2 "
             "rows; a few dozen make a method worth while."
         )
     _check_feature_names(estimator, y, reset=False)
+    if scipy.sparse.issparse(source) != scipy.sparse.issparse(target):
+        target = scipy.sparse.csr_array(target) if scipy.sparse.issparse(source) else target.toarray()
     return _finite(estimator, target.astype(source.dtype, copy=False), "target")
 
 
-def _finite(estimator: BaseEstimator, x: np.ndarray, which: str) -> np.ndarray:
+def _finite(estimator: BaseEstimator, x: Rows, which: str) -> Rows:
     """Refuse NaN and infinity by the name of the feature; a sum is the fast way to see that there are none."""
     with np.errstate(all="ignore"):
         if np.isfinite(x.sum(dtype=np.float64)):
             return x
-    bad = ~np.isfinite(x)
-    if not bad.any():
+    if scipy.sparse.issparse(x):
+        kept = ~np.isfinite(x.data)
+        rows, bad_columns = x.tocoo().row[kept], x.indices[kept]
+    else:
+        rows, bad_columns = np.nonzero(~np.isfinite(x))
+    if not len(rows):
         return x
     names = getattr(estimator, "feature_names_in_", np.arange(x.shape[1]))
-    columns = np.flatnonzero(bad.any(0))
+    columns = np.unique(bad_columns)
     listed = ", ".join(str(names[c]) for c in columns[:SHOWN]) + (", ..." if len(columns) > SHOWN else "")
     raise DataError(
-        f"The {which} contains NaN or infinity in {int(bad.any(1).sum())} of {len(x)} rows, in {len(columns)} features: "
+        f"The {which} contains NaN or infinity in {len(np.unique(rows))} of {x.shape[0]} rows, in {len(columns)} features: "
         f"{listed}. Fill them first, for example with sklearn.impute.SimpleImputer, in both domains alike."
     )
 
@@ -141,10 +199,10 @@ def _codes(
                 f"Call {name}().fit(source, target, labels=labels)."
             )
         return None, None
+    if (given := np.asarray(labels)).dtype.kind == "f":
+        assert_all_finite(given, input_name="y")
     check_classification_targets(labels)
     labels = column_or_1d(labels, warn=True)
-    if labels.dtype.kind == "f":
-        assert_all_finite(labels, input_name="y")
     if len(labels) != num_source:
         raise DataError(f"There are {num_source} source rows and {len(labels)} labels; give one label a source row.")
     classes, codes = np.unique(labels, return_inverse=True)

@@ -12,9 +12,10 @@ from functools import partial
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse
 
 from headstart.errors import ConfigError
-from headstart.shift._inputs import Domains
+from headstart.shift._inputs import Domains, Rows, double, stacked
 
 EXACT = 4000  # rows of both domains up to which the whole kernel matrix is held (128 MB)
 MEDIAN_ROWS = 1000  # rows that the median heuristic looks at
@@ -24,11 +25,11 @@ MEDIAN_ROWS = 1000  # rows that the median heuristic looks at
 class Landmarks:
     """Nystroem features of the RBF kernel: (num, dim) -> (num, rank)."""
 
-    rows: np.ndarray  # (num_landmarks, dim)
+    rows: Rows  # (num_landmarks, dim)
     gamma: float
     matrix: np.ndarray  # (num_landmarks, rank) K_zz^(-1/2) without its null space
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
+    def __call__(self, x: Rows) -> np.ndarray:
         return rbf(x, self.rows, self.gamma) @ self.matrix
 
 
@@ -40,25 +41,35 @@ def landmarks(domains: Domains, gamma: float, num: int, seed: int) -> Landmarks:
     return Landmarks(rows, gamma, vectors[:, sound] / np.sqrt(values[sound]))
 
 
-def some(domains: Domains, num: int, seed: int) -> np.ndarray:
+def some(domains: Domains, num: int, seed: int) -> Rows:
     """At most ``num`` different rows of both domains, drawn at random, in float64."""
-    border = len(domains.source)
-    chosen = np.sort(np.random.default_rng(seed).permutation(border + len(domains.target))[:num])
-    parts = domains.source[chosen[chosen < border]], domains.target[chosen[chosen >= border] - border]
-    return np.concatenate(parts).astype(np.float64, copy=False)
+    border = domains.num_source
+    chosen = np.sort(np.random.default_rng(seed).permutation(border + domains.num_target)[:num])
+    parts = [domains.source[chosen[chosen < border]], domains.target[chosen[chosen >= border] - border]]
+    return double(stacked(parts))
 
 
-def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def products(x: Rows, y: Rows) -> np.ndarray:
+    """(num_x, num_y) the linear kernel x'y, in float64."""
+    found = double(x) @ double(y).T
+    return found.toarray() if scipy.sparse.issparse(found) else found
+
+
+def squared_distances(x: Rows, y: Rows) -> np.ndarray:
     """(num_x, num_y) squared Euclidean distances, never below 0."""
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    out = x @ y.T
+    out = products(x, y)
     out *= -2
-    out += np.einsum("ij,ij->i", x, x)[:, None]
-    out += np.einsum("ij,ij->i", y, y)
+    out += _squared_norms(x)[:, None]
+    out += _squared_norms(y)
     return np.maximum(out, 0, out=out)
 
 
-def rbf(x: np.ndarray, y: np.ndarray, gamma: float) -> np.ndarray:
+def _squared_norms(x: Rows) -> np.ndarray:
+    x = double(x)
+    return np.asarray(x.multiply(x).sum(1)).ravel() if scipy.sparse.issparse(x) else np.einsum("ij,ij->i", x, x)
+
+
+def rbf(x: Rows, y: Rows, gamma: float) -> np.ndarray:
     """(num_x, num_y) exp(-gamma |x - y|^2)."""
     out = squared_distances(x, y)
     out *= -gamma
@@ -76,11 +87,11 @@ def gamma_of(domains: Domains, gamma: float | None, seed: int = 0) -> float:
             raise ConfigError(f"gamma is {gamma}; it must be above 0, or None for the median of the distances.")
         return float(gamma)
     rows = some(domains, MEDIAN_ROWS, seed)
-    distances = squared_distances(rows, rows)[np.triu_indices(len(rows), 1)]
+    distances = squared_distances(rows, rows)[np.triu_indices(rows.shape[0], 1)]
     positive = distances[distances > 1e-12 * distances.max(initial=0.0)]
     return 1 / float(np.median(positive)) if len(positive) else 1.0
 
 
-def rbf_features(rows: np.ndarray, gamma: float) -> partial[np.ndarray]:
+def rbf_features(rows: Rows, gamma: float) -> partial[np.ndarray]:
     """x (num, dim) -> kernel values with all ``rows``."""
     return partial(rbf, y=rows, gamma=gamma)

@@ -7,22 +7,26 @@ distance: Sun, Saenko: Deep CORAL, ECCV 2016 workshops, arXiv 1607.01719, equati
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import scipy.sparse
 from scipy.special import kolmogorov
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from headstart.errors import ConfigError
 from headstart.progress import say
-from headstart.shift._inputs import Domains, read_domains
-from headstart.shift._kernels import gamma_of, rbf, some
+from headstart.shift._inputs import Domains, Rows, dense, read_domains
+from headstart.shift._kernels import gamma_of, products, rbf, some
 from headstart.shift._label_shift import balance, default_classifier
-from headstart.shift._moments import blocks, covariance
+from headstart.shift._moments import BLOCK, blocks, covariance
 
 MOST_ROWS = 2000  # of a domain, for what compares all pairs of rows or fits a classifier
 
@@ -101,11 +105,11 @@ def mmd(
             f"kernel is {kernel!r} ('rbf' or 'linear'), num_permutations {num_permutations} (at least 1)."
         )
     domains = _sampled(_checked(source, target), seed, "MMD")
-    rows = domains.rows.astype(np.float64)
+    rows = domains.rows
     used = gamma_of(domains, gamma, seed) if kernel == "rbf" else None
-    k = rbf(rows, rows, used) if used else rows @ rows.T
+    k = rbf(rows, rows, used) if used else products(rows, rows)
     np.fill_diagonal(k, 0)  # the unbiased estimate leaves pairs of a row with itself out
-    num_source, num = len(domains.source), len(rows)
+    num_source, num = domains.num_source, rows.shape[0]
     generator = np.random.default_rng(seed)
     orders = np.stack([np.arange(num), *(generator.permutation(num) for _ in range(num_permutations))])
     in_source = (orders < num_source).astype(np.float64).T  # (num, num_permutations + 1), the true division first
@@ -138,11 +142,11 @@ def proxy_a_distance(source: Any, target: Any, *, seed: int = 0) -> float:
         DataError: different widths, NaN, a single row.
     """
     domains = _sampled(_checked(source, target), seed, "the proxy A-distance")
-    rows, side = domains.rows, np.repeat([0, 1], (len(domains.source), len(domains.target)))
-    wrong = np.zeros(len(rows), bool)
-    folds = StratifiedKFold(min(5, len(domains.source), len(domains.target)), shuffle=True, random_state=seed)
-    for inside, outside in folds.split(rows, side):
-        scaler = StandardScaler().fit(rows[inside])
+    rows, side = domains.rows, np.repeat([0, 1], (domains.num_source, domains.num_target))
+    wrong = np.zeros(len(side), bool)
+    folds = StratifiedKFold(min(5, domains.num_source, domains.num_target), shuffle=True, random_state=seed)
+    for inside, outside in folds.split(side, side):
+        scaler = _scaler(rows[inside])
         classifier = LogisticRegression(C=100 / len(inside), max_iter=1000, class_weight="balanced")
         classifier.fit(scaler.transform(rows[inside]), side[inside])
         wrong[outside] = classifier.predict(scaler.transform(rows[outside])) != side[outside]
@@ -173,13 +177,13 @@ def feature_contributions(source: Any, target: Any) -> list[FeatureShift]:
     """
     reader = _Reader()
     domains = read_domains(reader, source, target, None, labelled=False, needed=False)
-    a, b = domains.source, domains.target
-    names = getattr(reader, "feature_names_in_", np.arange(a.shape[1]))
-    means, deviations = (a.mean(0), b.mean(0)), (a.std(0), b.std(0))
-    pooled = np.sqrt((np.square(deviations[0]) + np.square(deviations[1])) / 2)
-    distances = kolmogorov_smirnov(a, b)
-    effective = np.sqrt(len(a) * len(b) / (len(a) + len(b)))
-    p_values = np.minimum(kolmogorov(effective * distances) * a.shape[1], 1.0)
+    names = getattr(reader, "feature_names_in_", np.arange(domains.source.shape[1]))
+    means, variances = zip(*(_moments(x) for x in (domains.source, domains.target)), strict=True)
+    deviations = [np.sqrt(variance) for variance in variances]
+    pooled = np.sqrt((variances[0] + variances[1]) / 2)
+    distances = kolmogorov_smirnov(domains.source, domains.target)
+    effective = np.sqrt(domains.num_source * domains.num_target / (domains.num_source + domains.num_target))
+    p_values = np.minimum(kolmogorov(effective * distances) * len(distances), 1.0)
     differences = np.divide(means[1] - means[0], pooled, out=np.zeros(len(pooled)), where=pooled > 0)
     differences = np.where((pooled == 0) & (means[0] != means[1]), np.sign(means[1] - means[0]) * np.inf, differences)
     ratios = np.divide(deviations[1], deviations[0], out=np.full(len(pooled), np.inf), where=deviations[0] > 0)
@@ -207,7 +211,7 @@ def class_contributions(source: Any, target: Any, labels: Any, target_labels: An
         _Reader(), source, target, labels, labelled=True, needed=True, target_labels=target_labels
     )  # fmt: skip
     codes, num_classes = domains.labels
-    scaler = StandardScaler().fit(domains.source)
+    scaler = _scaler(domains.source)
     a, b = scaler.transform(domains.source), scaler.transform(domains.target)
     guesses = domains.target_codes if target_labels is not None else default_classifier().fit(a, codes).predict(b)
     assert guesses is not None and domains.classes is not None, "read_domains refuses rows without labels"
@@ -216,9 +220,9 @@ def class_contributions(source: Any, target: Any, labels: Any, target_labels: An
     for c in range(num_classes):
         distance = float("nan")
         if (guesses == c).any():
-            mine, theirs = a[codes == c], b[guesses == c]
-            pooled = np.sqrt((mine.var(0) + theirs.var(0)) / 2)
-            gap = np.divide(theirs.mean(0) - mine.mean(0), pooled, out=np.zeros(len(pooled)), where=pooled > 1e-9)
+            (mine, ours), (theirs, other) = _moments(a[codes == c]), _moments(b[guesses == c])
+            pooled = np.sqrt((ours + other) / 2)
+            gap = np.divide(theirs - mine, pooled, out=np.zeros(len(pooled)), where=pooled > 1e-9)
             distance = float(np.sqrt(np.square(gap).mean()))
         label = domains.classes[c]
         found.append(ClassShift(label, float(shares[0][c]), float(shares[1][c]), distance, target_labels is None))
@@ -232,16 +236,46 @@ def shared_rows(source: Any, target: Any) -> np.ndarray:
         DataError: different widths, NaN, a single row.
     """
     domains = _checked(source, target)
-    known = {row.tobytes() for row in domains.source + 0.0}  # + 0.0 makes -0.0 and 0.0 alike
-    return np.array([row.tobytes() in known for row in domains.target + 0.0])
+    known = set(_row_bytes(domains.source))
+    return np.array([row in known for row in _row_bytes(domains.target)])
 
 
-def kolmogorov_smirnov(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _row_bytes(x: Rows) -> Iterator[bytes]:
+    """Equal rows have equal bytes; + 0.0 makes -0.0 and 0.0 alike."""
+    if not scipy.sparse.issparse(x):
+        yield from (row.tobytes() for rows in blocks(x) for row in x[rows] + 0.0)
+        return
+    x = x.copy()
+    x.eliminate_zeros()
+    x.sort_indices()
+    for start, end in itertools.pairwise(x.indptr):
+        yield x.indices[start:end].astype(np.int64).tobytes() + x.data[start:end].tobytes()
+
+
+def _moments(x: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance (dim,) of every feature, in float64."""
+    if scipy.sparse.issparse(x):
+        mean, variance = mean_variance_axis(scipy.sparse.csr_matrix(x), axis=0)
+        return mean.astype(np.float64), variance.astype(np.float64)
+    return x.mean(0, dtype=np.float64), x.var(0, dtype=np.float64)
+
+
+def _scaler(x: Rows) -> StandardScaler:
+    """Sparse rows are not centred, which would fill them; what follows does not depend on where the zero lies."""
+    return StandardScaler(with_mean=not scipy.sparse.issparse(x)).fit(x)
+
+
+def kolmogorov_smirnov(a: Rows, b: Rows) -> np.ndarray:
     """(dim,) the greatest difference of the distribution functions of every column of (num_a, dim) and (num_b, dim)."""
     out = np.empty(a.shape[1])
-    step = np.concatenate([np.full(len(a), 1 / len(a)), np.full(len(b), -1 / len(b))])
-    for columns in blocks(a.T, len(a) + len(b)):
-        both = np.concatenate([a[:, columns], b[:, columns]])
+    num_a, num_b = a.shape[0], b.shape[0]
+    step = np.concatenate([np.full(num_a, 1 / num_a), np.full(num_b, -1 / num_b)])
+    if scipy.sparse.issparse(a):
+        a, b = a.tocsc(), b.tocsc()
+    width = max(1, BLOCK // (4 * (num_a + num_b)))
+    for start in range(0, a.shape[1], width):
+        columns = slice(start, start + width)
+        both = np.concatenate([dense(a[:, columns]), dense(b[:, columns])])
         order = both.argsort(0, kind="stable")
         both = np.take_along_axis(both, order, 0)
         gaps = np.abs(np.cumsum(step[order], axis=0))
@@ -263,7 +297,7 @@ def _sampled(domains: Domains, seed: int, what: str) -> Domains:
     """At most 2,000 rows of each domain."""
     parts = []
     for name, x in (("source", domains.source), ("target", domains.target)):
-        if len(x) > MOST_ROWS:
-            say(f"{what} is measured on {MOST_ROWS} random rows of the {len(x)} of the {name}.")
+        if (num := x.shape[0]) > MOST_ROWS:
+            say(f"{what} is measured on {MOST_ROWS} random rows of the {num} of the {name}.")
         parts.append(some(Domains(x, x[:0]), MOST_ROWS, seed))
     return Domains(parts[0], parts[1])

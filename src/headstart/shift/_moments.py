@@ -7,28 +7,47 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse
 
-from headstart.shift._inputs import Domains
+from headstart.shift._inputs import Domains, Rows, dense, double
 from headstart.shift._pencil import leading, signs
 
 BLOCK = 1 << 24  # numbers in a block of rows: 128 MiB as float64
 RANK = 1e-12  # eigenvalues below this share of the largest are rounding
 
 
-def blocks(x: np.ndarray, width: int | None = None) -> Iterator[slice]:
+def blocks(x: Rows, width: int | None = None) -> Iterator[slice]:
     """Slices of rows; ``width``: the numbers a row becomes, where that is more than it has."""
     step = max(1, BLOCK // max(x.shape[1], width or 1))
-    return (slice(start, start + step) for start in range(0, len(x), step))
+    return (slice(start, start + step) for start in range(0, x.shape[0], step))
 
 
-def covariance(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def covariance(x: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Mean (dim,) and covariance (dim, dim) of rows (num, dim), divided by num - 1, in float64."""
-    mean = x.mean(0, dtype=np.float64)
+    mean = mean_of(x)
+    if scipy.sparse.issparse(x):
+        total = dense(double(x).T @ double(x)) - x.shape[0] * np.outer(mean, mean)
+        return mean, total / max(x.shape[0] - 1, 1)
     total = np.zeros((x.shape[1], x.shape[1]))
     for rows in blocks(x):
         centred = x[rows].astype(np.float64) - mean
         total += centred.T @ centred
     return mean, total / max(len(x) - 1, 1)
+
+
+def mean_of(x: Rows) -> np.ndarray:
+    """(dim,) in float64."""
+    return np.asarray(x.mean(0, dtype=np.float64)).ravel()
+
+
+def affine(x: Rows, matrix: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """(x - before) matrix + after for rows (num, dim), in float64 block by block, given in the precision of x."""
+    out = np.empty((x.shape[0], matrix.shape[1]), x.dtype)
+    constant = after - before @ matrix
+    for rows in blocks(x, matrix.shape[1]):
+        block = x[rows]
+        out[rows] = block @ matrix + constant if scipy.sparse.issparse(x) else (block - before) @ matrix + after
+    return out
 
 
 def root(matrix: np.ndarray, power: float) -> np.ndarray:
@@ -40,7 +59,7 @@ def root(matrix: np.ndarray, power: float) -> np.ndarray:
 
 def difference(domains: Domains) -> np.ndarray:
     """The vector e of the papers: 1 / num_source on source rows, -1 / num_target on target rows; L = e e'."""
-    source, target = len(domains.source), len(domains.target)
+    source, target = domains.num_source, domains.num_target
     return np.concatenate([np.full(source, 1 / source), np.full(target, -1 / target)])
 
 
@@ -78,7 +97,7 @@ def moments(domains: Domains, features: Callable[[np.ndarray], np.ndarray] | Non
     for x in (domains.source, domains.target):
         part = np.zeros(0)
         for rows in blocks(x, width):
-            values = np.asarray(features(x[rows]) if features else x[rows], np.float64)
+            values = double(features(x[rows]) if features else dense(x[rows]))
             if shift is None:
                 shift, total = values.mean(0), np.zeros((values.shape[1], values.shape[1]))
             if not len(part):
@@ -88,7 +107,7 @@ def moments(domains: Domains, features: Callable[[np.ndarray], np.ndarray] | Non
             part += values.sum(0)
         sums.append(part)
     assert shift is not None
-    numbers = len(domains.source), len(domains.target)
+    numbers = domains.num_source, domains.num_target
     centre = (sums[0] + sums[1]) / sum(numbers)
     scatter = total - sum(numbers) * np.outer(centre, centre)
     return Moments(sum(numbers), centre + shift, scatter, sums[0] / numbers[0] - sums[1] / numbers[1])
@@ -102,11 +121,14 @@ def upper_root(matrix: np.ndarray) -> np.ndarray:
     return out
 
 
-def principal(x: np.ndarray, num_components: int) -> tuple[np.ndarray, np.ndarray]:
+def principal(x: Rows, num_components: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean (dim,) and the leading principal axes (dim, found), orthonormal; no more than there are directions."""
     num, dim = x.shape
     none = np.zeros((min(num, dim), 1))
-    if num > dim:
+    if scipy.sparse.issparse(x):
+        mean = mean_of(x)
+        axes = leading(_scatter_product(double(x), mean), np.zeros((dim, 1)), 1.0, num_components)[1]
+    elif num > dim:
         mean, scatter = covariance(x)
         axes = leading(lambda v: scatter @ v, none, 1.0, num_components)[1]
     else:
@@ -116,3 +138,8 @@ def principal(x: np.ndarray, num_components: int) -> tuple[np.ndarray, np.ndarra
         axes = rows.T @ leading(lambda v: gram @ v, none, 1.0, num_components)[1]
     axes = scipy.linalg.qr(axes, mode="economic", check_finite=False)[0]
     return mean, axes * signs(axes)
+
+
+def _scatter_product(x: Rows, mean: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """v -> X' H X v for sparse rows, without their dim x dim scatter."""
+    return lambda v: x.T @ (along := x @ v - mean @ v) - mean * along.sum()

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import clone
 
 from headstart.shift import ShiftClassifier, Weighting
-from headstart.shift._inputs import Domains
+from headstart.shift._inputs import Domains, Rows
 from headstart.shift._label_shift import default_classifier
 
 
@@ -42,8 +42,8 @@ class AdaptedClassifier(ShiftClassifier):
         else:
             self.classifier_ = classifier.fit(self.method_.transform(domains.source, domain="source"), codes)
 
-    def _moved(self, x: np.ndarray) -> np.ndarray:
+    def _moved(self, x: Rows) -> Rows:
         return x if self.method_ is None or isinstance(self.method_, Weighting) else self.method_.transform(x)
 
-    def _probabilities(self, x: np.ndarray) -> np.ndarray:
+    def _probabilities(self, x: Rows) -> np.ndarray:
         return self.classifier_.predict_proba(self._moved(x))

@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from headstart.progress import say
 from headstart.shift import ShiftClassifier
-from headstart.shift._inputs import Domains
+from headstart.shift._inputs import Domains, Rows
 from headstart.shift._label_shift import balance, default_classifier, held_out_probabilities, rebalanced
 
 
@@ -49,7 +49,7 @@ class BBSE(ShiftClassifier):
             self.ratio_ = bbse_ratio(held_out, codes, self.classifier_.predict_proba(domains.target))
         self.target_balance_ = self.ratio_ * balance(codes, num_classes)
 
-    def _probabilities(self, x: np.ndarray) -> np.ndarray:
+    def _probabilities(self, x: Rows) -> np.ndarray:
         return rebalanced(self.classifier_.predict_proba(x), self.ratio_)
 
 

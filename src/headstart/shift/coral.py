@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from headstart.shift import Adapter, Domain
-from headstart.shift._inputs import Domains
-from headstart.shift._moments import covariance, root
+from headstart.shift._inputs import Domains, Rows
+from headstart.shift._moments import affine, covariance, root
 
 
 class CORAL(Adapter):
@@ -44,7 +44,7 @@ class CORAL(Adapter):
         ridge = self.regularisation * np.eye(len(source))
         self.matrix_ = np.eye(len(source)) if domains.single else root(source + ridge, -0.5) @ root(target + ridge, 0.5)
 
-    def _map(self, x: np.ndarray, domain: Domain) -> np.ndarray:
+    def _map(self, x: Rows, domain: Domain) -> Rows:
         if domain == "target":
             return x
-        return ((x - self.source_mean_) @ self.matrix_ + self.mean_).astype(x.dtype, copy=False)
+        return affine(x, self.matrix_, self.source_mean_, self.mean_)

@@ -10,13 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from headstart.errors import ConfigError
 from headstart.shift import Weighting
-from headstart.shift._inputs import Domains, checked_rows
+from headstart.shift._inputs import Domains, Rows, checked_rows
 
 
 class DensityRatio(Weighting):
@@ -41,9 +42,10 @@ class DensityRatio(Weighting):
             )
         self._classifier = None
         if not domains.single:
-            sizes = len(domains.source), len(domains.target)
-            self._scaler = StandardScaler().fit(domains.rows)
-            self._classifier = LogisticRegression(C=1 / (sum(sizes) * self.regularisation), max_iter=1000)
+            sizes = domains.num_source, domains.num_target
+            # sparse rows stay so: where the zero lies makes no difference to a classifier with an intercept
+            self._scaler = StandardScaler(with_mean=not scipy.sparse.issparse(domains.source)).fit(domains.rows)
+            self._classifier = LogisticRegression(C=1 / (sum(sizes) * self.regularisation), max_iter=1000, tol=1e-6)
             self._classifier.fit(self._scaler.transform(domains.rows), np.repeat([0, 1], sizes))
             self._offset = np.log(sizes[0] / sizes[1])
         self._scale = 1.0
@@ -56,8 +58,8 @@ class DensityRatio(Weighting):
         check_is_fitted(self)
         return self._scale * self._ratio(checked_rows(self, X))
 
-    def _ratio(self, x: np.ndarray) -> np.ndarray:
+    def _ratio(self, x: Rows) -> np.ndarray:
         if self._classifier is None:
-            return np.ones(len(x))
+            return np.ones(x.shape[0])
         logits = self._classifier.decision_function(self._scaler.transform(x)) + self._offset
         return np.exp(self.exponent * np.minimum(logits, np.log(self.largest)))

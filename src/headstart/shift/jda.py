@@ -14,7 +14,7 @@ from headstart.errors import ConfigError
 from headstart.progress import say
 from headstart.shift import Adapter, Domain
 from headstart.shift._components import Components, Kernel, apply
-from headstart.shift._inputs import Domains
+from headstart.shift._inputs import Domains, Rows
 from headstart.shift._pseudo import rounds
 
 
@@ -73,5 +73,5 @@ class JDA(Adapter):
         if (found := len(self.eigenvalues_)) < self.num_components:
             say(f"JDA: {found} components instead of {self.num_components}: the data have no more directions.")
 
-    def _map(self, x: np.ndarray, domain: Domain) -> np.ndarray:
+    def _map(self, x: Rows, domain: Domain) -> np.ndarray:
         return apply(self._features, x, self.components_)

@@ -48,7 +48,7 @@ class KMM(Weighting):
         self.seed = seed
 
     def _weigh(self, domains: Domains) -> np.ndarray:
-        num = len(domains.source)
+        num = domains.num_source
         slack = 1 - 1 / np.sqrt(num) if self.slack is None else self.slack
         if self.largest < 1 or slack < 0:
             raise ConfigError(
@@ -73,20 +73,20 @@ class KMM(Weighting):
 
     def _problem(self, domains: Domains) -> tuple[Product, np.ndarray, float]:
         """The product with K, k (num_source,), and 1 / a bound of the largest eigenvalue of K."""
-        source, target = domains.source, domains.target
+        source, target, num = domains.source, domains.target, domains.num_source
         gamma = gamma_of(domains, self.gamma, self.seed)
-        share = len(source) / len(target)
-        if len(source) <= EXACT:
+        share = num / domains.num_target
+        if num <= EXACT:
             k = rbf(source, source, gamma)
-            linear = np.zeros(len(source))
-            for rows in blocks(target, len(source)):
+            linear = np.zeros(num)
+            for rows in blocks(target, num):
                 linear += share * rbf(source, target[rows], gamma).sum(1)
-            return (lambda v: k @ v), linear, 1 / _largest(lambda v: k @ v, len(source))
-        say(f"KMM: {len(source)} source rows: the kernel is approximated on {self.num_landmarks} landmarks (Nystroem).")
+            return (lambda v: k @ v), linear, 1 / _largest(lambda v: k @ v, num)
+        say(f"KMM: {num} source rows: the kernel is approximated on {self.num_landmarks} landmarks (Nystroem).")
         features = landmarks(domains, gamma, self.num_landmarks, self.seed)
         f = np.concatenate([features(source[rows]) for rows in blocks(source, self.num_landmarks)])
-        mean = sum(features(target[rows]).sum(0) for rows in blocks(target, self.num_landmarks)) / len(target)
-        return (lambda v: f @ (f.T @ v)), len(source) * (f @ mean), 1 / _largest(lambda v: f @ (f.T @ v), len(source))
+        mean = sum(features(target[rows]).sum(0) for rows in blocks(target, self.num_landmarks)) / domains.num_target
+        return (lambda v: f @ (f.T @ v)), num * (f @ mean), 1 / _largest(lambda v: f @ (f.T @ v), num)
 
 
 def _largest(product: Product, size: int) -> float:

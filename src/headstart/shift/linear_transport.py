@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from headstart.shift import Adapter, Domain
-from headstart.shift._inputs import Domains
-from headstart.shift._moments import covariance, root
+from headstart.shift._inputs import Domains, Rows
+from headstart.shift._moments import affine, covariance, root
 
 
 class LinearTransport(Adapter):
@@ -43,7 +43,7 @@ class LinearTransport(Adapter):
         half, inverse = root(source + ridge, 0.5), root(source + ridge, -0.5)
         self.matrix_ = inverse @ root(half @ (target + ridge) @ half, 0.5) @ inverse
 
-    def _map(self, x: np.ndarray, domain: Domain) -> np.ndarray:
+    def _map(self, x: Rows, domain: Domain) -> Rows:
         if domain == "target":
             return x
-        return ((x - self.source_mean_) @ self.matrix_ + self.target_mean_).astype(x.dtype, copy=False)
+        return affine(x, self.matrix_, self.source_mean_, self.target_mean_)

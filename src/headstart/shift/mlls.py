@@ -16,7 +16,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import clone
 
 from headstart.shift import ShiftClassifier
-from headstart.shift._inputs import Domains
+from headstart.shift._inputs import Domains, Rows
 from headstart.shift._label_shift import balance, default_classifier, held_out_probabilities, rebalanced
 
 
@@ -51,10 +51,10 @@ class MLLS(ShiftClassifier):
             self.target_balance_ = mlls_balance(self._calibrated(domains.target), shares)
         self.ratio_ = self.target_balance_ / shares
 
-    def _calibrated(self, x: np.ndarray) -> np.ndarray:
+    def _calibrated(self, x: Rows) -> np.ndarray:
         return softmax(_logits(self.classifier_.predict_proba(x)) / self.temperature_ + self.bias_, axis=1)
 
-    def _probabilities(self, x: np.ndarray) -> np.ndarray:
+    def _probabilities(self, x: Rows) -> np.ndarray:
         return rebalanced(self._calibrated(x), self.ratio_)
 
 

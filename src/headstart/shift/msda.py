@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse
 
 from headstart.errors import ConfigError
 from headstart.progress import say
 from headstart.shift import Adapter, Domain
-from headstart.shift._inputs import Domains
+from headstart.shift._inputs import Domains, Rows, dense, double
 from headstart.shift._moments import blocks
 
 Layer = tuple[np.ndarray, np.ndarray]  # weights (dim, dim_out) and bias (dim_out,), applied as tanh(x W + b)
@@ -70,33 +71,33 @@ class MSDA(Adapter):
             parts = [hidden(x, layer) for x in parts]
             kept = np.arange(len(kept))
 
-    def _frequent(self, parts: list[np.ndarray]) -> np.ndarray:
+    def _frequent(self, parts: list[Rows]) -> np.ndarray:
         dim = parts[0].shape[1]
         if self.num_features is None or self.num_features >= dim:
             return np.arange(dim)
-        counts = sum(np.count_nonzero(x, axis=0) for x in parts)
+        counts = sum(np.asarray((x != 0).sum(0)).ravel() for x in parts)
         if np.min(counts) == np.max(counts):
             say(f"mSDA: all features are equally frequent; the first {self.num_features} are restored.")
         return np.sort(np.argsort(-counts, kind="stable")[: self.num_features])
 
-    def _map(self, x: np.ndarray, domain: Domain) -> np.ndarray:
-        outputs = [x] if self.keep_input else []
+    def _map(self, x: Rows, domain: Domain) -> np.ndarray:
+        outputs = [dense(x)] if self.keep_input else []
         for layer in self.layers_:
             x = hidden(x, layer)
             outputs.append(x)
         return np.concatenate(outputs, axis=1)
 
 
-def denoiser(parts: list[np.ndarray], noise: float, restored: np.ndarray, ridge: float) -> Layer:
+def denoiser(parts: list[Rows], noise: float, restored: np.ndarray, ridge: float) -> Layer:
     """One layer in closed form from rows (num, dim), in parts; ``restored``: numbers of the features it gives back."""
     dim = parts[0].shape[1]
     s = np.zeros((dim + 1, dim + 1))
     for x in parts:
         for rows in blocks(x):
-            block = x[rows].astype(np.float64, copy=False)
-            s[:dim, :dim] += block.T @ block
-            s[dim, :dim] += block.sum(0)
-    s[:dim, dim], s[dim, dim] = s[dim, :dim], sum(len(x) for x in parts)
+            block = double(x[rows])
+            s[:dim, :dim] += dense(block.T @ block)
+            s[dim, :dim] += np.asarray(block.sum(0)).ravel()
+    s[:dim, dim], s[dim, dim] = s[dim, :dim], sum(x.shape[0] for x in parts)
     survive = np.append(np.full(dim, 1 - noise), 1.0)
     q = s * np.outer(survive, survive)
     q[np.diag_indices(dim + 1)] = survive * np.diag(s) + ridge * np.trace(s) / (dim + 1)
@@ -106,7 +107,7 @@ def denoiser(parts: list[np.ndarray], noise: float, restored: np.ndarray, ridge:
     return w[:dim].astype(dtype), w[dim].astype(dtype)
 
 
-def hidden(x: np.ndarray, layer: Layer) -> np.ndarray:
+def hidden(x: Rows, layer: Layer) -> np.ndarray:
     """tanh(x W + b), (num, dim_out)."""
     out = x @ layer[0]
     out += layer[1]

@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from headstart.errors import ConfigError
 from headstart.shift import ShiftClassifier
-from headstart.shift._inputs import Domains
+from headstart.shift._inputs import Domains, Rows, stacked
 from headstart.shift._label_shift import default_classifier
 
 
@@ -57,13 +57,13 @@ class SelfTraining(ShiftClassifier):
             trusted = most_confident(probabilities, self.largest_share * i / rounds)
             weight = 1 + (self.source_weight - 1) * i / rounds
             self.classifier_ = clone(classifier).fit(
-                np.concatenate([domains.source, domains.target[trusted]]),
+                stacked([domains.source, domains.target[trusted]]),
                 np.concatenate([codes, self.classifier_.classes_[probabilities[trusted].argmax(1)]]),
                 sample_weight=np.concatenate([np.full(len(codes), max(weight, 1e-6)), np.ones(len(trusted))]),
             )
         self.target_labels_ = self.classes_[self.classifier_.predict(domains.target)]
 
-    def _probabilities(self, x: np.ndarray) -> np.ndarray:
+    def _probabilities(self, x: Rows) -> np.ndarray:
         return self.classifier_.predict_proba(x)
 
 

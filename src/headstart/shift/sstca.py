@@ -16,7 +16,7 @@ from headstart.errors import ConfigError
 from headstart.progress import say
 from headstart.shift import Adapter, Domain
 from headstart.shift._components import Components, Kernel, apply
-from headstart.shift._inputs import Domains
+from headstart.shift._inputs import Domains, Rows
 from headstart.shift._moments import centred, difference
 from headstart.shift._pencil import leading_dense
 
@@ -89,13 +89,13 @@ class SSTCA(Adapter):
         if (found := len(self.eigenvalues_)) < self.num_components:
             say(f"SSTCA: {found} components instead of {self.num_components}: the data have no more directions.")
 
-    def _map(self, x: np.ndarray, domain: Domain) -> np.ndarray:
+    def _map(self, x: Rows, domain: Domain) -> np.ndarray:
         return apply(self._features, x, self.components_)
 
 
-def laplacian(rows: np.ndarray, num_neighbours: int) -> scipy.sparse.csr_array:
+def laplacian(rows: Rows, num_neighbours: int) -> scipy.sparse.csr_array:
     """(num, num) D - A of the graph of nearest neighbours, A = exp(-distance^2 / (2 sigma^2)), sigma their median."""
-    graph = scipy.sparse.csr_array(kneighbors_graph(rows, min(num_neighbours, len(rows) - 1), mode="distance"))
+    graph = scipy.sparse.csr_array(kneighbors_graph(rows, min(num_neighbours, rows.shape[0] - 1), mode="distance"))
     sigma = float(np.median(graph.data)) or 1.0
     graph.data = np.exp(-np.square(graph.data) / (2 * sigma**2))
     graph = graph.maximum(graph.T)
@@ -105,6 +105,6 @@ def laplacian(rows: np.ndarray, num_neighbours: int) -> scipy.sparse.csr_array:
 def _indicator(domains: Domains) -> np.ndarray:
     """(num_source + num_target, num_classes) 1 where a source row has the class; target rows are 0."""
     codes, num_classes = domains.labels
-    out = np.zeros((len(codes) + len(domains.target), num_classes))
+    out = np.zeros((len(codes) + domains.num_target, num_classes))
     out[np.arange(len(codes)), codes] = 1
     return out

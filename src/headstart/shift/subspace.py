@@ -11,8 +11,8 @@ import numpy as np
 from headstart.errors import ConfigError
 from headstart.progress import say
 from headstart.shift import Adapter, Domain
-from headstart.shift._inputs import Domains
-from headstart.shift._moments import principal
+from headstart.shift._inputs import Domains, Rows
+from headstart.shift._moments import affine, principal
 
 
 class SubspaceAlignment(Adapter):
@@ -46,9 +46,8 @@ class SubspaceAlignment(Adapter):
         self.source_basis_, self.target_basis_ = source[:, :found], target[:, :found]
         self.matrix_ = self.source_basis_.T @ self.target_basis_
 
-    def _map(self, x: np.ndarray, domain: Domain) -> np.ndarray:
+    def _map(self, x: Rows, domain: Domain) -> np.ndarray:
+        still = np.zeros(len(self.matrix_))
         if domain == "target":
-            out = (x - self.target_mean_) @ self.target_basis_
-        else:
-            out = (x - self.source_mean_) @ self.source_basis_ @ self.matrix_
-        return out.astype(x.dtype, copy=False)
+            return affine(x, self.target_basis_, self.target_mean_, still)
+        return affine(x, self.source_basis_ @ self.matrix_, self.source_mean_, still)

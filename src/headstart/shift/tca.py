@@ -11,7 +11,7 @@ import numpy as np
 from headstart.progress import say
 from headstart.shift import Adapter, Domain
 from headstart.shift._components import Components, Kernel, apply
-from headstart.shift._inputs import Domains
+from headstart.shift._inputs import Domains, Rows
 from headstart.shift._moments import difference
 
 
@@ -65,5 +65,5 @@ class TCA(Adapter):
         if (found := len(self.eigenvalues_)) < self.num_components:
             say(f"TCA: {found} components instead of {self.num_components}: the data have no more directions.")
 
-    def _map(self, x: np.ndarray, domain: Domain) -> np.ndarray:
+    def _map(self, x: Rows, domain: Domain) -> np.ndarray:
         return apply(self._features, x, self.components_)

@@ -12,8 +12,8 @@ from headstart.errors import ConfigError, DataError
 from headstart.progress import say
 from headstart.shift import Adapter, Domain
 from headstart.shift._components import Features, Kernel, apply
-from headstart.shift._inputs import Domains
-from headstart.shift._kernels import EXACT, gamma_of, rbf, rbf_features
+from headstart.shift._inputs import Domains, Rows, double
+from headstart.shift._kernels import EXACT, gamma_of, products, rbf, rbf_features
 from headstart.shift._moments import centred, difference
 from headstart.shift._pencil import leading
 
@@ -54,12 +54,12 @@ class TJM(Adapter):
 
     def _learn(self, domains: Domains) -> None:
         self._check(domains)
-        rows = domains.rows.astype(np.float64, copy=False)
+        rows = double(domains.rows)
         self.gamma_ = gamma_of(domains, self.gamma)
         self._features: Features | None = rbf_features(rows, self.gamma_) if self.kernel == "rbf" else None
-        k = rbf(rows, rows, self.gamma_) if self.kernel == "rbf" else rows @ rows.T
+        k = rbf(rows, rows, self.gamma_) if self.kernel == "rbf" else products(rows, rows)
         e = difference(domains)
-        num_source, penalty = len(domains.source), np.ones(len(rows))
+        num_source, penalty = domains.num_source, np.ones(rows.shape[0])
         column = k @ e / np.linalg.norm(e)  # |e e'| is |e|^2
         for _ in range(self.num_rounds):
             scale = 1 / np.sqrt(penalty)  # A = scale * B turns the penalty on A into one on B, alike in all rows
@@ -86,13 +86,13 @@ class TJM(Adapter):
                 f"regularisation is {self.regularisation} and num_components {self.num_components}; the first must be "
                 "above 0, the second at least 1."
             )
-        if (num := len(domains.source) + len(domains.target)) > EXACT:
+        if (num := domains.num_source + domains.num_target) > EXACT:
             raise DataError(
                 f"TJM weighs every row and needs their kernel matrix: {num} rows of both domains are more than {EXACT}. "
                 "Give it a sample of the rows, or use TCA or JDA, whose memory does not grow with rows."
             )
 
-    def _map(self, x: np.ndarray, domain: Domain) -> np.ndarray:
+    def _map(self, x: Rows, domain: Domain) -> np.ndarray:
         return apply(self._features, x, self.components_)
 
 

@@ -15,7 +15,7 @@ from sklearn.tree import DecisionTreeClassifier
 from headstart.errors import ConfigError, DataError
 from headstart.progress import say
 from headstart.shift import ShiftClassifier
-from headstart.shift._inputs import Domains
+from headstart.shift._inputs import Domains, Rows
 
 
 class TrAdaBoost(ShiftClassifier):
@@ -49,15 +49,15 @@ class TrAdaBoost(ShiftClassifier):
             codes = np.concatenate([codes, domains.target_codes])
         self._boost(rows, codes, num_source, num_classes)
 
-    def _boost(self, rows: np.ndarray, codes: np.ndarray, num_source: int, num_classes: int) -> None:
+    def _boost(self, rows: Rows, codes: np.ndarray, num_source: int, num_classes: int) -> None:
         weak = DecisionTreeClassifier(max_depth=3, random_state=0) if self.classifier is None else self.classifier
         least = 1 / (1 + np.sqrt(2 * np.log(max(num_source, 2)) / self.num_rounds))
-        weights = np.ones(len(rows))
+        weights = np.ones(len(codes))
         members: list[Any] = []
         powers: list[float] = []
         for _ in range(self.num_rounds):
             weights /= weights.sum()
-            member = clone(weak).fit(rows, codes, sample_weight=weights * len(rows))
+            member = clone(weak).fit(rows, codes, sample_weight=weights * len(codes))
             wrong = member.predict(rows) != codes
             error = float(weights[num_source:] @ wrong[num_source:] / weights[num_source:].sum())
             if error >= 0.5 and members:
@@ -73,8 +73,8 @@ class TrAdaBoost(ShiftClassifier):
         later = len(members) // 2 if num_source else 0  # the early rounds follow the source
         self.members_, self.powers_ = members[later:], np.array(powers[later:])
 
-    def _probabilities(self, x: np.ndarray) -> np.ndarray:
-        votes = np.zeros((len(x), len(self.classes_)))
+    def _probabilities(self, x: Rows) -> np.ndarray:
+        votes = np.zeros((x.shape[0], len(self.classes_)))
         for member, power in zip(self.members_, self.powers_, strict=True):
-            votes[np.arange(len(x)), member.predict(x)] += power
+            votes[np.arange(len(votes)), member.predict(x)] += power
         return votes / votes.sum(1, keepdims=True)

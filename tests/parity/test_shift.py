@@ -1,0 +1,424 @@
+"""The maths of ``headstart.shift`` against the equations of the papers and against independent computations."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.optimize
+import scipy.sparse
+import scipy.stats
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.neighbors import kneighbors_graph
+from sklearn.tree import DecisionTreeClassifier
+
+import headstart.shift as shift
+from headstart.shift import _components, bbse, mlls, msda
+from headstart.shift._pencil import leading, leading_dense
+
+MU = 0.7
+
+
+def two(num_source: int = 50, num_target: int = 40, dim: int = 7, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    mix = rng.normal(size=(dim, dim))
+    return rng.normal(size=(num_source, dim)), rng.normal(size=(num_target, dim)) @ mix + 0.5
+
+
+def stated(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """L and H of the TCA paper, written out."""
+    n, m = len(source), len(target)
+    corner = np.full((n, m), -1 / (n * m))
+    l_matrix = np.block([[np.full((n, n), 1 / n**2), corner], [corner.T, np.full((m, m), 1 / m**2)]])
+    return l_matrix, np.eye(n + m) - 1 / (n + m)
+
+
+def residual(left: np.ndarray, right: np.ndarray, w: np.ndarray, values: np.ndarray) -> float:
+    """|right^(-1) left W - W values| relative to |W values|: the equation as the papers have it, not symmetric."""
+    product = np.linalg.solve(right, left)
+    return float(np.linalg.norm(product @ w - w * values) / np.linalg.norm(w * values))
+
+
+# TCA and its kin
+
+
+@pytest.mark.parametrize("kind", ["tall", "wide", "sparse", "rbf", "many components"])
+def test_tca_solves_the_equation_of_the_paper(kind: str) -> None:
+    source, target = two(220, 210, dim=9) if kind == "tall" else two(30, 25, dim=9 if kind == "rbf" else 80)
+    if kind == "sparse":  # a generic eigenproblem by Lanczos, not the dense solver
+        source, target = (x * (np.random.default_rng(3).random(x.shape) < 0.05) for x in two(300, 250, dim=500))
+    rows = np.vstack([source, target])
+    method = shift.TCA(
+        50 if kind == "many components" else 5, kernel="rbf" if kind == "rbf" else "linear", regularisation=MU
+    )
+    method.fit(source, target)
+    k = rbf_kernel(rows, gamma=method.gamma_) if kind == "rbf" else rows @ rows.T
+    projected = np.vstack([method.transform(source, domain="source"), method.transform(target)])
+    w = (
+        method.components_ if kind == "rbf" else np.linalg.pinv(k, hermitian=True) @ projected
+    )  # x'X'W is what moves rows
+    l_matrix, h = stated(source, target)
+    right, left = k @ l_matrix @ k + MU * np.eye(len(k)), k @ h @ k
+    assert np.allclose(k @ w, projected, atol=1e-8 * np.abs(projected).max())
+    assert residual(left, right, w, method.eigenvalues_) < 1e-7
+    assert np.allclose(w.T @ left @ w, np.eye(w.shape[1]), atol=1e-6), "equation 8: W' K H K W = I"
+    every = np.sort(np.linalg.eigvals(np.linalg.solve(right, left)).real)[::-1]
+    assert np.allclose(method.eigenvalues_, every[: len(method.eigenvalues_)], rtol=1e-6), (
+        "the leading ones, all of them"
+    )
+
+
+def test_a_symmetric_solver_on_the_stated_matrix_would_be_wrong() -> None:
+    """What some public implementations do; the test above can tell."""
+    source, target = two()
+    rows = np.vstack([source, target])
+    k = rows @ rows.T
+    l_matrix, h = stated(source, target)
+    right, left = k @ l_matrix @ k + MU * np.eye(len(k)), k @ h @ k
+    values, w = np.linalg.eigh(np.linalg.solve(right, left))
+    assert residual(left, right, w[:, -5:], values[-5:]) > 0.1
+
+
+@pytest.mark.parametrize("shape", [(60, 50, 9), (30, 25, 80)])
+def test_tca_primal_solves_the_equation_on_features(shape: tuple[int, int, int]) -> None:
+    source, target = two(*shape)
+    method = shift.TCA(5, kernel="primal", regularisation=MU).fit(source, target)
+    rows = np.vstack([source, target])
+    l_matrix, h = stated(source, target)
+    right, left = rows.T @ l_matrix @ rows + MU * np.eye(shape[2]), rows.T @ h @ rows
+    a = method.components_
+    assert residual(left, right, a, method.eigenvalues_) < 1e-8
+    assert np.allclose(a.T @ left @ a, np.eye(5), atol=1e-8)
+    assert np.allclose(method.transform(target), target @ a)
+
+
+def test_landmarks_that_are_all_rows_give_the_exact_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = two()
+    exact = shift.TCA(4, kernel="rbf", gamma=0.05).fit(source, target)
+    monkeypatch.setattr(_components, "EXACT", 10)
+    near = shift.TCA(4, kernel="rbf", gamma=0.05, num_landmarks=90).fit(source, target)
+    assert near.components_.shape[0] <= 90
+    assert np.allclose(near.eigenvalues_, exact.eigenvalues_, rtol=1e-5)
+    assert np.allclose(
+        near.transform(target), exact.transform(target), atol=1e-4 * np.abs(exact.transform(target)).max()
+    )
+    few = shift.TCA(4, kernel="rbf", gamma=0.05, num_landmarks=40).fit(source, target)
+    assert abs(np.corrcoef(few.transform(target)[:, 0], exact.transform(target)[:, 0])[0, 1]) > 0.95
+
+
+def test_tca_brings_the_domains_together() -> None:
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(size=(200, 10)), rng.normal(size=(150, 10)) + 5 * np.eye(10)[0]
+    moved = shift.TCA(3, kernel="primal", regularisation=0.1).fit(source, target)
+    after = shift.mmd(moved.transform(source), moved.transform(target), num_permutations=99)
+    assert shift.mmd(source, target, num_permutations=99).p_value == pytest.approx(0.01)
+    assert after.p_value > 0.05
+
+
+@pytest.mark.parametrize("size", [30, 500])
+def test_the_pencil_against_a_dense_solver(size: int) -> None:
+    rng = np.random.default_rng(0)
+    x, c = rng.normal(size=(size, size + 5)), rng.normal(size=(size, 3))
+    scatter = x @ x.T
+    right = MU * np.eye(size) + c @ c.T
+    expected = scipy.linalg.eigh(scatter, right, eigvals_only=True)[::-1][:6]
+    for values, w in (leading(scatter, c, MU, 6), leading_dense(lambda v: scatter @ v, right, 6)):
+        assert np.allclose(values, expected)
+        assert np.allclose(scatter @ w, right @ w * values, atol=1e-6 * np.abs(scatter @ w).max())
+        assert np.allclose(w.T @ scatter @ w, np.eye(6), atol=1e-8)
+
+
+def labelled(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    ys, yt = np.arange(60) % 3, np.arange(45) % 3
+    centres = 4 * rng.normal(size=(3, 5))
+    return centres[ys] + rng.normal(size=(60, 5)), centres[yt] + 1 + rng.normal(size=(45, 5)), ys, yt
+
+
+def test_jda_solves_the_equation_with_its_last_pseudo_labels() -> None:
+    source, target, labels, _ = labelled()
+    method = shift.JDA(4, regularisation=MU).fit(source, target, labels)
+    rows, guesses = np.vstack([source, target]), method.target_labels_
+    total, h = stated(source, target)
+    for c in range(3):
+        e = np.concatenate([(labels == c) / (labels == c).sum(), -1.0 * (guesses == c) / (guesses == c).sum()])
+        total = total + np.outer(e, e)
+    right, left = rows.T @ total @ rows + MU * np.eye(5), rows.T @ h @ rows
+    assert residual(left, right, method.components_, method.eigenvalues_) < 1e-9
+    assert np.allclose(method.components_.T @ left @ method.components_, np.eye(4), atol=1e-9)
+
+
+def test_bda_at_even_balance_is_jda_and_at_none_is_tca() -> None:
+    source, target, labels, _ = labelled()
+    jda = shift.JDA(4, regularisation=2 * MU).fit(source, target, labels)
+    bda = shift.BDA(0.5, 4, regularisation=MU).fit(source, target, labels)
+    assert np.allclose(bda.eigenvalues_, 2 * jda.eigenvalues_)
+    assert np.allclose(bda.transform(target), jda.transform(target))
+    tca = shift.TCA(4, kernel="primal", regularisation=MU).fit(source, target)
+    assert np.allclose(
+        shift.BDA(0.0, 4, regularisation=MU).fit(source, target, labels).transform(target), tca.transform(target)
+    )
+
+
+def test_tjm_reweighs_rows_by_the_round_before() -> None:
+    source, target = two(30, 25)
+    once = shift.TJM(4, "rbf", MU, num_rounds=1, gamma=0.1).fit(source, target)
+    twice = shift.TJM(4, "rbf", MU, num_rounds=2, gamma=0.1).fit(source, target)
+    k = rbf_kernel(np.vstack([source, target]), gamma=0.1)
+    l_matrix, h = stated(source, target)
+    m = l_matrix / np.linalg.norm(l_matrix)
+    norms = np.linalg.norm(once.components_[:30], axis=1)
+    for method, penalty in ((once, np.ones(55)), (twice, np.concatenate([1 / (2 * norms), np.ones(25)]))):
+        left, right, a = k @ h @ k, k @ m @ k + MU * np.diag(penalty), method.components_
+        assert residual(left, right, a, method.eigenvalues_) < 1e-7
+        assert np.allclose(a.T @ left @ a, np.eye(4), atol=1e-7)
+
+
+def test_sstca_solves_the_equation_of_the_paper() -> None:
+    source, target, labels, _ = labelled()
+    rows, n = np.vstack([source, target]), 105
+    method = shift.SSTCA(4, "rbf", MU, dependence=0.6, locality=2.0, num_neighbours=4, gamma=0.05).fit(
+        source, target, labels
+    )
+    k = rbf_kernel(rows, gamma=0.05)
+    l_matrix, h = stated(source, target)
+    distances = kneighbors_graph(rows, 4, mode="distance").toarray()
+    sigma = np.median(distances[distances > 0])
+    near = np.where(distances > 0, np.exp(-(distances**2) / (2 * sigma**2)), 0)
+    near = np.maximum(near, near.T)
+    graph = np.diag(near.sum(1)) - near
+    same = np.zeros((n, n))
+    same[:60, :60] = labels[:, None] == labels
+    y = 0.6 * same + 0.4 * np.eye(n)
+    right, left = k @ (l_matrix + 2.0 / n**2 * graph) @ k + MU * np.eye(n), k @ h @ y @ h @ k
+    assert residual(left, right, method.components_, method.eigenvalues_) < 1e-7
+    assert np.allclose(method.components_.T @ left @ method.components_, np.eye(4), atol=1e-7)
+
+
+# Moments
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_coral_gives_the_source_the_covariance_of_the_target(seed: int) -> None:
+    source, target = two(seed=seed)
+    moved = shift.CORAL(regularisation=0).fit(source, target).transform(source, domain="source")
+    assert np.allclose(np.cov(moved.T), np.cov(target.T), atol=1e-8 * np.abs(np.cov(target.T)).max())
+    assert np.allclose(moved.mean(0), target.mean(0))
+    kept = shift.CORAL(regularisation=0, match_means=False).fit(source, target).transform(source, domain="source")
+    assert np.allclose(kept.mean(0), source.mean(0))
+
+
+def test_coral_is_the_formula_of_its_paper() -> None:
+    source, target = two()
+    source, target = source - source.mean(0), target - target.mean(0)
+    identity = np.eye(7)
+    whitening = scipy.linalg.fractional_matrix_power(np.cov(source.T) + identity, -0.5)
+    colouring = scipy.linalg.fractional_matrix_power(np.cov(target.T) + identity, 0.5)
+    found = shift.CORAL().fit(source, target).transform(source, domain="source")
+    assert np.allclose(found, source @ whitening @ colouring)
+
+
+def test_linear_transport_is_the_cheapest_map_between_normal_distributions() -> None:
+    source, target = two(300, 200)
+    method = shift.LinearTransport(regularisation=0).fit(source, target)
+    moved, a = method.transform(source, domain="source"), method.matrix_
+    assert np.allclose(np.cov(moved.T), np.cov(target.T))
+    assert np.allclose(a, a.T) and np.linalg.eigvalsh(a)[0] > 0, "the gradient of a convex function"
+    half = scipy.linalg.sqrtm(np.cov(source.T)).real
+    bures = np.trace(np.cov(source.T) + np.cov(target.T) - 2 * scipy.linalg.sqrtm(half @ np.cov(target.T) @ half).real)
+    shifted = source.mean(0) - target.mean(0)
+    cost = np.square((source - moved) - (source - moved).mean(0)).sum() / (len(source) - 1)
+    assert cost == pytest.approx(bures)
+    assert np.square((source - moved).mean(0)).sum() == pytest.approx(shifted @ shifted)
+    further = shift.CORAL(regularisation=0).fit(source, target).transform(source, domain="source")
+    assert np.square(source - further).sum() > np.square(source - moved).sum()
+
+
+def test_subspace_alignment_is_two_pcas_and_a_turn() -> None:
+    source, target = two(dim=12)
+    method = shift.SubspaceAlignment(4).fit(source, target)
+    ours, theirs = (PCA(4).fit(x).components_.T for x in (source, target))
+    assert np.allclose(method.source_basis_ @ method.source_basis_.T, ours @ ours.T)
+    assert np.allclose(method.target_basis_ @ method.target_basis_.T, theirs @ theirs.T)
+    best = np.linalg.lstsq(method.source_basis_, method.target_basis_, rcond=None)[0]
+    assert np.allclose(method.matrix_, best)
+    moved = method.transform(source, domain="source")
+    assert np.allclose(moved, (source - source.mean(0)) @ method.source_basis_ @ best)
+
+
+@pytest.mark.parametrize("noise", [0.3, 0.7])
+def test_msda_is_the_expectation_over_all_ways_to_drop_features(noise: float) -> None:
+    source, target = np.abs(two(6, 5, dim=4)[0]), np.abs(two(6, 5, dim=4)[1])
+    rows = np.vstack([source, target])
+    q, p = np.zeros((5, 5)), np.zeros((5, 4))
+    for kept in itertools.product([0, 1], repeat=4):  # all 16 masks with their probabilities: no sampling
+        share = np.prod([1 - noise if k else noise for k in kept])
+        corrupted = np.hstack([rows * kept, np.ones((11, 1))])
+        q += share * corrupted.T @ corrupted
+        p += share * corrupted.T @ rows
+    expected = np.linalg.solve(q, p)
+    weights, bias = msda.denoiser([source, target], noise, np.arange(4), 0.0)
+    assert np.allclose(weights, expected[:4])
+    assert np.allclose(bias, expected[4])
+    method = shift.MSDA(2, noise, ridge=0.0).fit(source, target)
+    first = np.tanh(target @ expected[:4] + expected[4])
+    again = msda.denoiser([np.tanh(source @ expected[:4] + expected[4]), first], noise, np.arange(4), 0.0)
+    assert np.allclose(method.transform(target), np.hstack([target, first, np.tanh(first @ again[0] + again[1])]))
+
+
+def test_msda_restores_the_most_frequent_features() -> None:
+    source, target = two(40, 30)
+    source[:, [0, 3]] = 0
+    target[:, [0, 3]] = 0
+    method = shift.MSDA(1, num_features=5, keep_input=False).fit(source, target)
+    assert list(method.restored_) == [1, 2, 4, 5, 6]
+    whole = shift.MSDA(1, keep_input=False).fit(source, target)
+    assert np.allclose(method.transform(target), whole.transform(target)[:, method.restored_], atol=1e-3)
+
+
+# Weights
+
+
+def test_kmm_reaches_the_minimum_of_a_generic_solver() -> None:
+    source, target = two(35, 50, dim=3)
+    method = shift.KMM(largest=4.0, slack=0.1, gamma=0.2).fit(source, target)
+    k = rbf_kernel(source, gamma=0.2)
+    linear = 35 / 50 * rbf_kernel(source, target, gamma=0.2).sum(1)
+    found = scipy.optimize.minimize(
+        lambda b: b @ k @ b / 2 - linear @ b, np.ones(35), jac=lambda b: k @ b - linear, method="SLSQP",
+        bounds=[(0, 4)] * 35, options={"maxiter": 2000, "ftol": 1e-13},
+        constraints=[{"type": "ineq", "fun": lambda b: b.mean() - 0.9}, {"type": "ineq", "fun": lambda b: 1.1 - b.mean()}],
+    )  # fmt: skip
+    assert found.success
+    assert np.allclose(method.weights_, found.x / found.x.mean(), atol=0.02)
+
+
+def test_kmm_on_landmarks_that_are_all_rows_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = two(60, 50, dim=3)
+    exact = shift.KMM(largest=5.0, gamma=0.3).fit(source, target).weights_
+    monkeypatch.setattr("headstart.shift.kmm.EXACT", 10)
+    near = shift.KMM(largest=5.0, gamma=0.3, num_landmarks=110).fit(source, target).weights_
+    assert np.allclose(near, exact, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: shift.KMM(largest=20.0), lambda: shift.DensityRatio(0.001)], ids=["kmm", "ratio"]
+)
+def test_weights_follow_the_true_ratio_of_densities(make) -> None:
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(0, 1, (600, 1)), rng.normal(0.7, 0.8, (500, 1))
+    weights = make().fit(source, target).weights_
+    true = scipy.stats.norm(0.7, 0.8).pdf(source[:, 0]) / scipy.stats.norm(0, 1).pdf(source[:, 0])
+    middle = np.abs(source[:, 0]) < 1.5
+    assert np.corrcoef(weights[middle], true[middle])[0, 1] > 0.85
+    assert abs(np.average(source[:, 0], weights=weights) - target.mean()) < 0.2 < abs(source.mean() - target.mean())
+
+
+def test_the_density_ratio_weighs_new_rows_alike() -> None:
+    source, target = two()
+    method = shift.DensityRatio().fit(source, target)
+    assert np.allclose(method.weigh(source), method.weights_)
+    flat = shift.DensityRatio(exponent=0.0).fit(source, target)
+    assert np.allclose(flat.weights_, 1)
+
+
+# Labels
+
+
+def planted(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Three classes that overlap; the target has the same classes in other shares: 0.7, 0.2, 0.1."""
+    rng = np.random.default_rng(seed)
+    ys, yt = rng.choice(3, 900), rng.choice(3, 900, p=[0.7, 0.2, 0.1])
+    centres = 1.5 * np.array([[0, 0], [1, 0.3], [0.2, 1]])
+    return centres[ys] + rng.normal(size=(900, 2)), centres[yt] + rng.normal(size=(900, 2)), ys, yt
+
+
+@pytest.mark.parametrize("method", [shift.BBSE, shift.MLLS])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_planted_class_balance_is_found(method: type, seed: int) -> None:
+    source, target, ys, yt = planted(seed)
+    fitted = method().fit(source, target, ys)
+    assert np.allclose(fitted.target_balance_, np.bincount(yt) / 900, atol=0.1 if method is shift.BBSE else 0.05)
+    plain = LogisticRegression().fit(source, ys).score(target, yt)
+    assert fitted.score(target, yt) > plain + 0.04
+    assert np.allclose(fitted.ratio_ * np.bincount(ys) / 900, fitted.target_balance_)
+
+
+def test_bbse_inverts_the_confusion_and_mlls_is_the_maximum_likelihood() -> None:
+    rng = np.random.default_rng(0)
+    codes = np.repeat([0, 1], [500, 500])
+    source = np.where(rng.random((1000, 1)) < 0.8, np.eye(2)[codes], np.eye(2)[1 - codes])
+    target = np.eye(2)[(rng.random(1000) < 0.35).astype(int)]
+    joint = np.array([[((source.argmax(1) == i) & (codes == j)).mean() for j in range(2)] for i in range(2)])
+    expected = np.linalg.solve(joint, target.mean(0))
+    assert np.allclose(bbse.bbse_ratio(source, codes, target), expected)
+    probabilities = rng.dirichlet([1, 1], 400)
+    shares = np.array([0.3, 0.7])
+    found = scipy.optimize.minimize_scalar(
+        lambda p: -np.log((probabilities / shares) @ [p, 1 - p]).sum(), bounds=(1e-6, 1 - 1e-6), method="bounded",
+        options={"xatol": 1e-10},
+    )  # fmt: skip
+    assert mlls.mlls_balance(probabilities, shares)[0] == pytest.approx(found.x, abs=1e-5)
+
+
+def test_calibration_undoes_a_known_temperature() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=(4000, 3))
+    p = np.exp(true) / np.exp(true).sum(1, keepdims=True)
+    codes = (rng.random((4000, 1)) > p.cumsum(1)).sum(1)
+    sharp = p**3 / (p**3).sum(1, keepdims=True)
+    temperature, bias = mlls.calibration(sharp, codes)
+    assert temperature == pytest.approx(3, abs=0.25)
+    assert np.ptp(bias) < 0.2
+
+
+def test_tradaboost_follows_the_target_where_the_source_contradicts_it() -> None:
+    rng = np.random.default_rng(0)
+    source, target, new = (rng.uniform(-1, 1, (n, 2)) for n in (600, 60, 1000))
+    rule = lambda x: (x[:, 0] > 0).astype(int)  # noqa: E731
+    ys = (source[:, 0] + source[:, 1] > 0).astype(int)  # a quarter of the source says the opposite
+    weak = DecisionTreeClassifier(max_depth=3, random_state=0)
+    boosted = shift.TrAdaBoost(weak).fit(source, target, ys, rule(target)).score(new, rule(new))
+    both = weak.fit(np.vstack([source, target]), np.append(ys, rule(target))).score(new, rule(new))
+    assert boosted > both + 0.05
+    assert boosted > 0.9
+
+
+def test_tradaboost_weights_rows_as_its_paper_says() -> None:
+    """One round by hand: the second member is fitted with the weights of algorithm 1."""
+    seen: list[np.ndarray] = []
+
+    class Spy(DecisionTreeClassifier):
+        def fit(self, X, y, sample_weight=None):
+            seen.append(sample_weight / sample_weight.sum())
+            return super().fit(X, y, sample_weight=sample_weight)
+
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(size=(30, 2)), rng.normal(size=(20, 2))
+    ys, yt = rng.integers(0, 2, 30), rng.integers(0, 2, 20)
+    shift.TrAdaBoost(Spy(max_depth=1, random_state=0), num_rounds=2).fit(source, target, ys, yt)
+    first = DecisionTreeClassifier(max_depth=1, random_state=0).fit(np.vstack([source, target]), np.append(ys, yt))
+    wrong_source, wrong_target = first.predict(source) != ys, first.predict(target) != yt
+    error = wrong_target.mean()
+    weights = np.concatenate([
+        np.where(wrong_source, 1 / (1 + np.sqrt(2 * np.log(30) / 2)), 1),
+        np.where(wrong_target, (1 - error) / error, 1),
+    ])  # fmt: skip
+    assert np.allclose(seen[0], 1 / 50)
+    assert np.allclose(seen[1], weights / weights.sum())
+
+
+def test_self_training_trusts_the_surest_of_every_class() -> None:
+    from headstart.shift.self_training import most_confident
+
+    p = np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8], [0.45, 0.55]])
+    assert list(most_confident(p, 0.5)) == [0, 2, 3]
+    assert list(most_confident(p, 1.0)) == [0, 1, 2, 3, 4]
+    source, target, ys, yt = labelled()
+    assert shift.SelfTraining().fit(source, target, ys).score(target, yt) >= LogisticRegression().fit(source, ys).score(
+        target, yt
+    )
