@@ -35,7 +35,7 @@ LAYERS = (
     {"runs"},
     {"defaults"},
     {"auditing"},
-    {"candidates"},
+    {"candidates", "comparing"},
     {"performing"},
     {"fitting"},
     {"demonstration", "search"},

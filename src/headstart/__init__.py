@@ -42,6 +42,8 @@ _WHERE = {
     "verdict": "headstart.evaluation.verdict",
     "HeadstartError": "headstart.errors",
     "shift": "headstart.shift",
+    "measure_shift": "headstart.comparing",
+    "ShiftResult": "headstart.comparing",
 }
 _RENAMED = {"load_model": "load"}
 __all__ = ["__version__", *_WHERE]
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
     from headstart.approaches.finetune import FineTune as FineTune
     from headstart.approaches.probe import Probe as Probe
     from headstart.approaches.scratch import Scratch as Scratch
+    from headstart.comparing import ShiftResult as ShiftResult
+    from headstart.comparing import measure_shift as measure_shift
     from headstart.data import Dataset as Dataset
     from headstart.data import Sound as Sound
     from headstart.data import Split as Split

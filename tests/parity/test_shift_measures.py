@@ -133,3 +133,15 @@ def test_gamma_is_one_over_the_median_squared_distance() -> None:
     distances = [((a - b) ** 2).sum() for a, b in itertools.combinations(rows, 2)]
     domains = _kernels.Domains(source, target)
     assert _kernels.gamma_of(domains, None) == pytest.approx(1 / np.median(distances))
+
+
+def test_constants_have_no_deviation_to_divide_by() -> None:
+    source, target = two()
+    source[:, 0], target[:, 0] = 1, 1
+    source[:, 1], target[:, 1] = 1, 2
+    source[:, 2] = 1
+    rows = {row.feature: row for row in shift.feature_contributions(source, target)}
+    assert (rows["0"].mean_difference, rows["0"].scale_ratio) == (0, 1)
+    assert rows["1"].mean_difference == np.inf
+    assert [rows[name].distance for name in "01"] == pytest.approx([0, 1])
+    assert rows["2"].scale_ratio == np.inf

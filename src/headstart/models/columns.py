@@ -42,6 +42,16 @@ class Columns(Backbone):
         self.provides = frozenset({"vector"})
         self.register_buffer("place", torch.zeros(1), persistent=False)  # where the computation stands
 
+    @property
+    def names(self) -> list[str]:
+        """What each of the features stands for."""
+        found: list[str] = []
+        for column in self.columns:
+            name, kinds = column["name"], column.get("categories")
+            found += [name] if kinds is None else [*(f"{name} = {kind}" for kind in kinds), f"{name}: another category"]
+            found.append(f"{name} is missing")
+        return found
+
     def shape(self, value: Row, *, whole: bool = False) -> np.ndarray:
         """A row -> (dim,) float32; a missing number is the mean, a category never seen has its own feature."""
         parts: list[float] = []

@@ -53,7 +53,7 @@ class FeatureShift:
     Attributes:
         feature: its name, or its number where there are no names.
         mean_difference: (mean of the target - mean of the source) / pooled standard deviation.
-        scale_ratio: standard deviation in the target / in the source.
+        scale_ratio: standard deviation in the target / in the source; infinite where it is a constant in the source.
         distance: greatest difference of the distribution functions (Kolmogorov-Smirnov), 0 to 1.
         p_value: of that distance, times the number of features (Bonferroni), at most 1.
     """
@@ -185,9 +185,12 @@ def feature_contributions(source: Any, target: Any) -> list[FeatureShift]:
     effective = np.sqrt(domains.num_source * domains.num_target / (domains.num_source + domains.num_target))
     p_values = np.minimum(kolmogorov(effective * distances) * len(distances), 1.0)
     differences = np.divide(means[1] - means[0], pooled, out=np.zeros(len(pooled)), where=pooled > 0)
-    differences = np.where((pooled == 0) & (means[0] != means[1]), np.sign(means[1] - means[0]) * np.inf, differences)
-    ratios = np.divide(deviations[1], deviations[0], out=np.full(len(pooled), np.inf), where=deviations[0] > 0)
-    ratios[(deviations[0] == 0) & (deviations[1] == 0)] = 1
+    apart = (pooled == 0) & (means[0] != means[1])  # two different constants
+    differences[apart] = np.where(means[1] > means[0], np.inf, -np.inf)[apart]
+    still = [deviation <= 1e-7 * np.maximum(*deviations) for deviation in deviations]  # a constant, but for rounding
+    ratios = np.divide(deviations[1], deviations[0], out=np.full(len(pooled), np.inf), where=~still[0])
+    ratios[still[1]] = 0
+    ratios[np.maximum(*deviations) == 0] = 1
     return [
         FeatureShift(str(names[i]), float(differences[i]), float(ratios[i]), float(distances[i]), float(p_values[i]))
         for i in np.lexsort((-np.abs(differences), -distances))
