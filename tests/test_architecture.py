@@ -51,6 +51,7 @@ SAME_LAYER = {("plugins", "config"), ("store", "progress"), ("shift", "progress"
 SIBLINGS = {("approaches.finetune", "approaches.probe"), ("tuning.surgical", "tuning.stages")}
 VARIANTS = (
     "approaches",
+    "auditing",
     "solvers",
     "tuning",
     "penalties",

@@ -17,6 +17,8 @@ _WHERE = {
     "Dataset": "headstart.data",
     "Sound": "headstart.data",
     "Split": "headstart.data",
+    "audit": "headstart.auditing",
+    "Audit": "headstart.auditing",
     "fit": "headstart.fitting",
     "evaluate": "headstart.fitting",
     "load": "headstart.fitting",
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     from headstart.approaches.finetune import FineTune as FineTune
     from headstart.approaches.probe import Probe as Probe
     from headstart.approaches.scratch import Scratch as Scratch
+    from headstart.auditing import Audit as Audit
+    from headstart.auditing import audit as audit
     from headstart.comparing import ShiftResult as ShiftResult
     from headstart.comparing import measure_shift as measure_shift
     from headstart.data import Dataset as Dataset

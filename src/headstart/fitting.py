@@ -39,7 +39,7 @@ def fit(
         out: the run folder; by default the next free number below ``runs/``.
         baseline: "none" skips the baselines, and then no verdict is claimed.
         seed: of everything random.
-        options: ``shots``, ``budget`` (seconds), ``on_bad``, ``labels``, ``paths``, ``text``, ``group``,
+        options: ``shots``, ``budget`` (seconds), ``on_bad``, ``waive`` (a list), ``labels``, ``paths``, ``text``, ``group``,
             ``modality``, as in ``runs.Settings``.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart import config, plugins, runs
+from headstart import auditing, config, plugins, runs
 from headstart.data import Dataset, Split
 from headstart.data import read as read_data
 from headstart.data.duplicates import clusters, drop_unreadable, scan
@@ -158,6 +158,7 @@ def load_split(settings: Settings, store: Store, data: Any = None) -> Split:
     whole = drop_unreadable(dataset, found, settings.on_bad)
     if len(whole) != len(dataset):
         found = scan(whole, store)
+    whole = auditing.checked(whole, found, settings.waive)
     split = split_data(whole, seed=settings.seed, shots=settings.shots, clusters=clusters(found))
     if not len(split.valid):
         note = "too few samples for a validation part; what has to be chosen is chosen on the training samples"

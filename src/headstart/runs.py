@@ -40,6 +40,7 @@ class Settings:
         shots: training samples a class, None for all.
         budget: seconds for adapting the model, None for no limit.
         on_bad: "error" stops at samples that cannot be read, "skip" leaves them out.
+        waive: names of checks of the audit whose errors do not stop the run.
         labels, paths, text, group: columns of a table (or, for a folder, patterns for labels and group).
         modality: kind of sample; None is found from the data.
     """
@@ -52,6 +53,7 @@ class Settings:
     shots: int | None = None
     budget: float | None = None
     on_bad: Literal["error", "skip"] = "error"
+    waive: tuple[str, ...] = ()
     labels: str | None = None
     paths: str | None = None
     text: str | None = None

@@ -60,9 +60,7 @@ def thumbnail(value: np.ndarray) -> np.ndarray:
 
 def pictures(one: np.ndarray, other: np.ndarray) -> float:
     """The largest correlation of the details where one thumbnail, scaled and perhaps mirrored, lies in the other."""
-    return max(
-        _inside(whole, part[:, ::step]) for whole, part in ((one, other), (other, one)) for step in (1, -1)
-    )
+    return max(_inside(whole, part[:, ::step]) for whole, part in ((one, other), (other, one)) for step in (1, -1))
 
 
 def _inside(whole: np.ndarray, part: np.ndarray) -> float:

@@ -12,8 +12,8 @@ FOLDS = 5
 
 
 def probabilities(
-    vectors: np.ndarray, labels: np.ndarray, num_classes: int, units: np.ndarray, seed: int = 0
-) -> np.ndarray | None:
+    vectors: np.ndarray, labels: np.ndarray, num_classes: int, folds: np.ndarray, seed: int = 0
+) -> np.ndarray:
     """(n, num_classes): each row by a logistic head that saw neither the sample nor its copies.
 
     The strength of the penalty is the one with the least out-of-fold log loss at the temperature that suits it best;
@@ -21,15 +21,9 @@ def probabilities(
 
     Args:
         vectors: (n, dim) float32.
-        labels: (n,) class numbers.
-        units: (n,) samples with one number stay in one fold: a copy with the same wrong label would vouch for it.
-
-    Returns:
-        None where some class would be missing from a training part: it stands in one fold only.
+        labels: (n,) class numbers; every class stands in two folds at least.
+        folds: (n,) fold numbers, see ``folds_of``.
     """
-    folds = _folds(labels, units, seed)
-    if folds is None:
-        return None
     solver: Solver = plugins.variant("solvers", "logistic", Solver)()
     table = standardised(vectors, labels, num_classes)
     outside = [np.empty((len(labels), num_classes)) for _ in solver.grid]
@@ -46,15 +40,24 @@ def probabilities(
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def _folds(labels: np.ndarray, units: np.ndarray, seed: int) -> np.ndarray | None:
-    """(n,) fold numbers: whole units, each class spread evenly; the unit's first sample decides where it is counted."""
+def folds_of(labels: np.ndarray, units: np.ndarray, seed: int) -> np.ndarray:
+    """(n,) fold numbers: whole units, each class spread evenly; the unit's first sample decides where it is counted.
+
+    Args:
+        labels: (n,) class numbers.
+        units: (n,) samples with one number stay in one fold: a copy with the same wrong label would vouch for it.
+    """
     _, first, place = np.unique(units, return_index=True, return_inverse=True)
     kinds = labels[first]
     generator, folds = np.random.default_rng(seed), np.empty(len(first), int)
     for kind in np.unique(kinds):
         rows = generator.permutation(np.flatnonzero(kinds == kind))
         folds[rows] = (np.arange(len(rows)) + generator.integers(FOLDS)) % FOLDS
-    found = folds[place]
-    pairs = np.unique(np.stack([labels, found], axis=1), axis=0)
+    return folds[place]
+
+
+def judged(labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """(n,) bool: samples of the classes that stand in two folds at least; a head knows no others."""
+    pairs = np.unique(np.stack([labels, folds], axis=1), axis=0)
     classes, spread = np.unique(pairs[:, 0], return_counts=True)
-    return found if len(classes) > 1 and spread.min() > 1 else None
+    return np.isin(labels, classes[spread > 1])

@@ -29,7 +29,9 @@ def leak(evidence: Evidence, check: str, suspects: list[Suspect], how: str) -> l
         touched.setdefault(evidence.side(entry.beside), set()).add(entry.beside)
     sizes = {side: sum(name == side for name in dataset.declared or ()) for side in touched}
     share = max(len(rows) / sizes[side] for side, rows in touched.items())
-    counts = " and ".join(f"{len(rows)} of {counted(sizes[side], dataset.modality)} in {side}" for side, rows in touched.items())
+    counts = " and ".join(
+        f"{len(rows)} of {counted(sizes[side], dataset.modality)} in {side}" for side, rows in touched.items()
+    )
     message = (f"{counts} ({100 * share:.1f} %) have copies on a side that learns ({how}), so "
                f"{'the test result is too good' if share >= GRAVE else 'the test result is a little too good'}.")  # fmt: skip
     return [Finding("error" if share >= GRAVE else "warning", check, message, tuple(suspects), {"share": share},

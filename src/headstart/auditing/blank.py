@@ -9,7 +9,8 @@ from headstart.data.modalities import counted
 
 ORDER = 20
 NEEDS: frozenset[str] = frozenset()
-STOPS_FIT = False
+BEFORE_FIT = False
+ONE_COLOUR = 4 / 255  # between the 1st and the 99th percentile
 WORDS = {
     "image": "it is of one colour",
     "audio": "it is silent",
@@ -22,7 +23,12 @@ def check(evidence: Evidence) -> list[Finding]:
     """A blank sample has an empty fingerprint; clipped recordings come from the scan as well."""
     dataset, findings = evidence.dataset, []
     silent = set(evidence.scan.findings.get("silent", ()))
-    blank = [int(i) for i in evidence.readable if i in silent or not np.any(evidence.scan.fingerprints[i])]
+    bare = [int(i) for i in evidence.readable if not np.any(evidence.scan.fingerprints[i])]
+    if dataset.modality == "image" and bare:
+        # a picture that uses a small part of the range (12 bits in 16) has an empty fingerprint as well
+        used = evidence.measures["high"] - evidence.measures["low"]
+        bare = [i for i in bare if used[i] < ONE_COLOUR]
+    blank = sorted({*bare, *silent})
     if blank:
         why = WORDS.get(dataset.modality, "it shows nothing")
         samples = tuple(Suspect(i, why, change="remove") for i in blank)

@@ -12,7 +12,7 @@ from headstart.data.modalities import counted
 
 ORDER = 70
 NEEDS: frozenset[str] = frozenset()
-STOPS_FIT = False
+BEFORE_FIT = False
 
 
 def check(evidence: Evidence) -> list[Finding] | str:
@@ -45,19 +45,20 @@ def _contradictions(evidence: Evidence, clusters: list[list[int]]) -> tuple[list
     """Copies with different labels; the majority of a cluster is believed, and where there is none all of it is left out."""
     dataset = evidence.dataset
     conflicting = np.zeros(len(dataset), bool)
-    if dataset.labels is None:
+    labels = evidence.labels
+    if labels is None:
         return [], conflicting
     samples = []
     for cluster in clusters:
-        tally = Counter(dataset.labels[i] for i in cluster)
+        tally = Counter(labels[i] for i in cluster)
         if len(tally) < 2:
             continue
         conflicting[cluster] = True
         [(best, most), *_] = tally.most_common()
         for i in cluster:
-            label = dataset.labels[i]
-            other = next(j for j in cluster if dataset.labels[j] != label)
-            why = f"labelled {label!r}, and its copy {dataset.names[other]} {dataset.labels[other]!r}"
+            label = labels[i]
+            other = next(j for j in cluster if labels[j] != label)
+            why = f"labelled {label!r}, and its copy {dataset.names[other]} {labels[other]!r}"
             if 2 * most > len(cluster):
                 wrong = label != best
                 samples.append(Suspect(i, why, other, "relabel" if wrong else "", best if wrong else None))
@@ -66,6 +67,8 @@ def _contradictions(evidence: Evidence, clusters: list[list[int]]) -> tuple[list
     if not samples:
         return [], conflicting
     samples.sort(key=lambda s: not s.change)
-    message = f"{counted(len(samples), dataset.modality)} have copies with another label, so some of these labels are wrong."
+    message = (
+        f"{counted(len(samples), dataset.modality)} have copies with another label, so some of these labels are wrong."
+    )
     return [Finding("warning", "duplicates", message, tuple(samples), {"share": len(samples) / len(dataset)},
                     "Decide which label is right; --clean believes the majority.")], conflicting  # fmt: skip

@@ -10,7 +10,7 @@ from headstart.data.modalities import nouns
 
 ORDER = 90
 NEEDS: frozenset[str] = frozenset()
-STOPS_FIT = True
+BEFORE_FIT = True
 
 
 def check(evidence: Evidence) -> list[Finding] | str:
@@ -30,7 +30,9 @@ def check(evidence: Evidence) -> list[Finding] | str:
     for group, parts in straddling.items():
         last = max(parts, key=RANK.__getitem__)
         for side, rows in parts.items():
-            suspects += [Suspect(i, f"{group!r} is also in {last}", parts[last][0], "remove") for i in rows if side != last]
+            suspects += [
+                Suspect(i, f"{group!r} is also in {last}", parts[last][0], "remove") for i in rows if side != last
+            ]
     names = ", ".join(repr(group) for group in list(straddling)[:5]) + (" ..." if len(straddling) > 5 else "")
     held = sum(len(rows) for parts in straddling.values() for side, rows in parts.items() if side != "train")
     total = sum(side != "train" for side in dataset.declared)

@@ -14,7 +14,7 @@ from headstart.data.readers import split_name
 
 ORDER = 100
 NEEDS: frozenset[str] = frozenset()
-STOPS_FIT = False
+BEFORE_FIT = False
 MOST_NAMES = 20_000
 KEYWORD = re.compile(r"(patient|subject|subj|speaker|spk|person|user|author|doc|document|case|client|donor|actor|"
                      r"scene|site|session|video|clip|source|volume|book|writer|animal|id|p|s)[-_]?$", re.IGNORECASE)  # fmt: skip

@@ -9,15 +9,16 @@ from headstart.data.modalities import nouns
 
 ORDER = 60
 NEEDS: frozenset[str] = frozenset()
-STOPS_FIT = False
+BEFORE_FIT = True
 RATIO = 10  # the commonest class to the rarest, from which on accuracy alone misleads
 FEW = 5  # samples, below which a class can hardly be learned and never be tested
 
 
 def check(evidence: Evidence) -> list[Finding] | str:
-    dataset, counts = evidence.dataset, evidence.dataset.counts()
-    if dataset.labels is None:
+    dataset, labels = evidence.dataset, evidence.labels
+    if labels is None:
         return "the data has no labels"
+    counts = dict(sorted(Counter(labels).items()))
     if len(counts) < 2:
         message = f"There is one class only, {next(iter(counts))!r}, so there is nothing to tell apart."
         return [Finding("warning", "imbalance", message, evidence={"counts": counts}, fix="Add another class.")]
@@ -32,7 +33,7 @@ def check(evidence: Evidence) -> list[Finding] | str:
     if rare:
         listed = ", ".join(f"{name!r} ({counts[name]})" for name in rare[:8]) + (" ..." if rare[8:] else "")
         samples = tuple(Suspect(i, f"of {label!r} there are {counts[label]}")
-                        for i, label in enumerate(dataset.labels) if counts[label] < FEW)  # fmt: skip
+                        for i, label in enumerate(labels) if counts[label] < FEW)  # fmt: skip
         message = f"{len(rare)} classes have fewer than {FEW} {nouns(dataset.modality)}: {listed}."
         findings.append(Finding("warning", "imbalance", message, samples, {"rare": rare},
                                 "Add samples, or leave these classes out."))  # fmt: skip
@@ -41,18 +42,19 @@ def check(evidence: Evidence) -> list[Finding] | str:
 
 def _missing(evidence: Evidence) -> list[Finding]:
     """Classes that a declared split lacks."""
-    dataset = evidence.dataset
-    if dataset.declared is None or dataset.labels is None:
+    dataset, labels = evidence.dataset, evidence.labels
+    if dataset.declared is None or labels is None:
         return []
+    classes = sorted(set(labels))
     tally = {side: Counter[str]() for side in dict.fromkeys(dataset.declared)}
-    for side, label in zip(dataset.declared, dataset.labels, strict=True):
+    for side, label in zip(dataset.declared, labels, strict=True):
         tally[side][label] += 1
     findings = []
     for side, counts in tally.items():
-        absent = [name for name in dataset.classes if not counts[name]]
+        absent = [name for name in classes if not counts[name]]
         if absent:
             listed = ", ".join(map(repr, absent[:8])) + (" ..." if absent[8:] else "")
-            message = f"The {side} split has no sample of {len(absent)} of {len(dataset.classes)} classes: {listed}."
+            message = f"The {side} split has no sample of {len(absent)} of {len(classes)} classes: {listed}."
             findings.append(Finding("warning", "imbalance", message, evidence={"split": side, "absent": absent},
                                     fix="Split again, class by class."))  # fmt: skip
     return findings

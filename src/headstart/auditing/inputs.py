@@ -11,16 +11,21 @@ from headstart.models.card import ModelCard
 
 ORDER = 40
 NEEDS = frozenset({"features"})
-STOPS_FIT = False
-OFF = 1.75  # standard deviations of the pretraining data: a set's mean further away means other pictures or another range
+BEFORE_FIT = False
+OFF = (
+    1.75  # standard deviations of the pretraining data: a set's mean further away means other pictures or another range
+)
 NARROW, WIDE = 0.35, 2.5  # the set's standard deviation against that of the pretraining data
 USED = 0.25  # share of the usual range of values, below which a single picture is stored in another range
 ENLARGED = 1.5  # from which factor on enlarging shows
+ONE_COLOUR = 4 / 255  # below which a picture is blank, which is another matter
 QUIET = 30.0  # dB below the usual loudness
 
 
 def check(evidence: Evidence) -> list[Finding] | str:
     assert evidence.backbone is not None
+    if not len(evidence.readable):
+        return "no sample can be read"
     card = evidence.backbone.card
     checks = {"image": _pictures, "audio": _sounds, "text": _texts}
     if evidence.dataset.modality not in checks:
@@ -66,14 +71,15 @@ def _other_range(evidence: Evidence) -> list[Finding]:
     found = evidence.measures
     used = found["high"] - found["low"]
     usual = float(np.nanmedian(used))
-    blank = ~np.any(evidence.scan.fingerprints, axis=1)
-    narrow = np.flatnonzero((used < USED * usual) & ~blank)
+    narrow = np.flatnonzero((used < USED * usual) & (used >= ONE_COLOUR))
     if usual <= 0 or not len(narrow) or len(narrow) > 0.2 * len(used):
         return []
     order = narrow[np.argsort(used[narrow])]
     samples = tuple(Suspect(int(i), f"its values span {100 * used[i]:.0f} % of the range; usual is {100 * usual:.0f} %",
                             score=float(1 - used[i] / usual)) for i in order)  # fmt: skip
-    message = f"{counted(len(narrow), 'image')} of {len(used)} use a small part of the range of values that the others use."
+    message = (
+        f"{counted(len(narrow), 'image')} of {len(used)} use a small part of the range of values that the others use."
+    )
     return [Finding("warning", "inputs", message, samples, {"usual": usual},
                     "They may be stored in another range (12 bits in 16, 0 to 1 as bytes), or over- or underexposed.")]  # fmt: skip
 
@@ -86,7 +92,11 @@ def _sounds(evidence: Evidence, card: ModelCard) -> list[Finding]:
             rates = ", ".join(f"{rate:.0f}" for rate in np.unique(found["rate"][low])[:4])
             message = (f"{counted(len(low), 'audio')} of {len(found['rate'])} are sampled at {rates} Hz and the model expects "
                        f"{card.sample_rate} Hz: after resampling the upper part of its spectrum is empty.")  # fmt: skip
-            samples = () if len(low) > 0.5 * len(found["rate"]) else tuple(Suspect(int(i), f"{found['rate'][i]:.0f} Hz") for i in low)
+            samples = (
+                ()
+                if len(low) > 0.5 * len(found["rate"])
+                else tuple(Suspect(int(i), f"{found['rate'][i]:.0f} Hz") for i in low)
+            )
             findings.append(Finding("warning", "inputs", message, samples, {"expected": card.sample_rate},
                                     "Take recordings at the model's rate, or a model for this rate."))  # fmt: skip
     loudness = found["loudness"]
@@ -112,7 +122,10 @@ def _texts(evidence: Evidence, card: ModelCard) -> list[Finding]:
     cut = sorted((i for i in long if lost[i]), key=lambda i: -lost[i])
     if not cut:
         return []
-    samples = tuple(Suspect(i, f"{lost[i]} tokens at its end are not read", score=lost[i] / (lost[i] + card.maximum_length)) for i in cut)
+    samples = tuple(
+        Suspect(i, f"{lost[i]} tokens at its end are not read", score=lost[i] / (lost[i] + card.maximum_length))
+        for i in cut
+    )
     message = (f"{counted(len(cut), 'text')} of {len(dataset)} are longer than the {card.maximum_length} tokens that the model "
                f"reads.")  # fmt: skip
     severity = "warning" if len(cut) > 0.05 * len(dataset) else "info"

@@ -7,7 +7,7 @@ from headstart.auditing._sides import RANK, leak, members
 
 ORDER = 80
 NEEDS: frozenset[str] = frozenset()
-STOPS_FIT = True
+BEFORE_FIT = False  # fit takes these copies out of training when it splits, and says so
 
 
 def check(evidence: Evidence) -> list[Finding] | str:

@@ -13,7 +13,7 @@ from headstart.progress import track
 
 ORDER = 110
 NEEDS: frozenset[str] = frozenset()
-STOPS_FIT = False
+BEFORE_FIT = False
 NEAREST = 4  # neighbours of each sample that are looked at
 CLOSE = 0.5  # least cosine of centred features
 BLOCK = 1024  # rows of one matrix product
@@ -23,10 +23,10 @@ def check(evidence: Evidence) -> list[Finding] | str:
     dataset = evidence.dataset
     if dataset.modality not in ALIKE:
         return f"rows of a {dataset.modality} that differ are different"
-    if evidence.backbone is None and dataset.modality != "text":
-        return "neighbours need features, and there is no model for them"
     if len(evidence.readable) < 2:
-        return "there is one sample only"
+        return "there are not two samples that can be read"
+    if dataset.modality != "text" and evidence.vectors is None:
+        return "neighbours need features, and there is no model for them"
     clusters = evidence.clusters
     pairs = [(i, j) for i, j in sorted(_proposed(evidence)) if clusters[i] != clusters[j]]
     closer, found = Closer(dataset), []

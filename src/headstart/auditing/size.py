@@ -11,7 +11,7 @@ from headstart.data.modalities import counted
 
 ORDER = 30
 NEEDS: frozenset[str] = frozenset()
-STOPS_FIT = False
+BEFORE_FIT = False
 FEWEST = 8  # samples from which on there is a usual size
 FACTOR = 3.0  # so many times larger or smaller than the usual, at least
 SPREAD = 3.0  # and so many interquartile ranges beyond the quartiles (Tukey 1977: "far out"), on a logarithmic scale

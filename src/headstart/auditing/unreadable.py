@@ -10,7 +10,7 @@ from headstart.data.modalities import counted
 
 ORDER = 10
 NEEDS: frozenset[str] = frozenset()
-STOPS_FIT = False
+BEFORE_FIT = False
 
 
 def check(evidence: Evidence) -> list[Finding]:

@@ -29,6 +29,9 @@ def fit(
     shots: Annotated[int | None, typer.Option(help="Training samples a class.")] = None,
     budget: Annotated[str | None, typer.Option(help="Time for adapting the model: 90s, 5m, 2h.")] = None,
     on_bad: OnBad = "error",
+    waive: Annotated[
+        list[str] | None, typer.Option(help="Go on in spite of the errors of this check of the audit, such as labels.")
+    ] = None,
     labels: Labels = None,
     paths: Paths = None,
     text: Text = None,
@@ -44,7 +47,7 @@ def fit(
         chosen = {"name": approach, **parsed(settings or [])}
         record = fitting.fit(
             data, model, chosen, out=folder, baseline=baseline, seed=seed, shots=shots,
-            budget=seconds(budget) if budget else None, on_bad=on_bad, labels=labels, paths=paths, text=text, group=group,
+            budget=seconds(budget) if budget else None, on_bad=on_bad, waive=tuple(waive or ()), labels=labels, paths=paths, text=text, group=group,
             modality=modality,
         )  # fmt: skip
         show_record(record, as_json)
