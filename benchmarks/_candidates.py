@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import _shared as shared
 import numpy as np
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from headstart.data import Dataset, Split
     from headstart.models.backbone import Backbone
 
-ROWS = 500  # pictures for training, and as many for the test, at the most
+ROWS = 400  # samples for training, and as many for the test, at the most
 SETS = {
     "clothing": "clothing",
     "grocery": "grocery/labels.csv",
@@ -24,12 +25,27 @@ SETS = {
     "mnist": "digits/mnist",
     "mnist-m": "digits/mnist-m",
     "usps": "digits/usps.h5",
+    "sst2": "sst2",
+    "banking77, 20 intents": "banking77",
+    "esc10": "esc10",
+    "spoken digits": "spoken-digits",
 }
-SOURCE_CLASSES, SOURCE_SHOTS, SOURCE_EPOCHS, SOURCE_SIDE = 50, 100, 12, 64  # of the models trained on Tiny-ImageNet
+MODALITIES = {name: "image" for name in SETS} | dict.fromkeys(("sst2", "banking77, 20 intents"), "text")
+MODALITIES |= dict.fromkeys(("esc10", "spoken digits"), "audio")
+SOURCE_CLASSES, SOURCE_SHOTS, SOURCE_EPOCHS, SOURCE_SIDE = 50, 100, 8, 64  # of the models trained on Tiny-ImageNet
 
 
-def candidates(work: Path) -> dict[str, Callable[[], Backbone]]:
-    """Twelve ways to a backbone, by name: seven are pretrained, three of random weights, two cut short."""
+def candidates(modality: str, work: Path) -> dict[str, Callable[[], Backbone]]:
+    """Ways to a backbone, by name: pretrained ones, the same cut short, at other sizes, or with random weights.
+
+    Raises:
+        Skip: a checkpoint is not there.
+    """
+    return {"image": pictures, "text": texts, "audio": sounds}[modality](work)
+
+
+def pictures(work: Path) -> dict[str, Callable[[], Backbone]]:
+    """Twelve: six pretrained, two cut short, four of random weights."""
     from headstart import models
 
     mobile, squeeze = str(shared.weights_folder()), str(shared.weights_folder("squeezenet1_1"))
@@ -47,6 +63,70 @@ def candidates(work: Path) -> dict[str, Callable[[], Backbone]]:
         "embedded, random": lambda: _random("embedded:image"),
         "ResNet-18, random": lambda: _random("timm:resnet18?input_size=3,64,64&crop_fraction=1"),
     }
+
+
+def texts(work: Path) -> dict[str, Callable[[], Backbone]]:
+    """Eight: MiniLM as published, with other pooling, few tokens, fewer layers, and with random weights."""
+    from headstart import models
+
+    place = os.environ.get("HEADSTART_MINILM")
+    if not place:
+        raise shared.Skip("HEADSTART_MINILM does not name a folder with the checkpoint all-MiniLM-L6-v2")
+
+    def changed(layers: int = 6, pretrained: bool = True, **card: Any) -> Backbone:
+        from headstart.training.run import sow
+
+        sow(0, 0)
+        made = models.load(f"transformers:{place}", pretrained=pretrained)
+        made.network.encoder.layer = made.network.encoder.layer[:layers]
+        made.card = made.card.replace(**card)
+        if "maximum_length" in card:
+            made.limit = card["maximum_length"]
+        return made
+
+    return {
+        "MiniLM": changed,
+        "MiniLM, first token": lambda: changed(pooling="cls"),
+        "MiniLM, 8 tokens": lambda: changed(maximum_length=8),
+        "MiniLM, first 4 of 6": lambda: changed(4),
+        "MiniLM, first 2 of 6": lambda: changed(2),
+        "MiniLM, word vectors": lambda: changed(0),
+        "MiniLM, random": lambda: changed(pretrained=False),
+        "MiniLM, random, first 2": lambda: changed(2, pretrained=False),
+    }
+
+
+def sounds(work: Path) -> dict[str, Callable[[], Backbone]]:
+    """Eight: YAMNet and the embedded model, whole, cut short, and with random weights."""
+    yamnet = str(shared.weights_folder("yamnet_mobilenetv1_100"))
+    from headstart import models
+
+    return {
+        "YAMNet": lambda: models.load(yamnet),
+        "YAMNet, first 4 of 5": lambda: _cut_yamnet(yamnet, 4),
+        "YAMNet, first 3 of 5": lambda: _cut_yamnet(yamnet, 3),
+        "YAMNet, first of 5": lambda: _cut_yamnet(yamnet, 1),
+        "embedded": lambda: models.load("embedded:sound"),
+        "YAMNet, random": lambda: _random(yamnet),
+        "YAMNet, random, first 3": lambda: _cut_yamnet(yamnet, 3, pretrained=False),
+        "embedded, random": lambda: _random("embedded:sound"),
+    }
+
+
+def _cut_yamnet(reference: str, stages: int, pretrained: bool = True) -> Backbone:
+    from torch import nn
+
+    from headstart import models
+    from headstart.models.sounds import patch_backbone
+    from headstart.models.zoo.timm import pool
+
+    whole = models.load(reference) if pretrained else _random(reference)
+    network = whole.network
+    network.blocks = network.blocks[:stages]
+    for name in ("conv_head", "norm_head", "bn2"):
+        if hasattr(network, name):
+            setattr(network, name, nn.Identity())
+    return patch_backbone(network, whole.card, pool, f"YAMNet, first {stages} of 5")
 
 
 def _random(reference: str) -> Backbone:
@@ -150,6 +230,11 @@ def _read(name: str) -> Dataset:
     from headstart.data import read
 
     path = shared.data_folder(*SETS[name].split("/"))
+    if name == "spoken digits":
+        return read(path, labels=r"(\d)_[a-z]+_\d+")
+    if name.startswith("banking77"):
+        data = read(path)
+        return replace(data.subset([i for i, label in enumerate(data.labels) if label in data.classes[:20]]), declared=None)
     if path.suffix == ".h5":
         import h5py
 

@@ -50,6 +50,7 @@ SAME_LAYER = {("plugins", "config"), ("store", "progress"), ("shift", "progress"
 # chooses is the tuning that names stages, so that its choice can be repeated.
 SIBLINGS = {("approaches.finetune", "approaches.probe"), ("tuning.surgical", "tuning.stages")}
 VARIANTS = (
+    "ranking.scorers",
     "approaches",
     "auditing",
     "solvers",
