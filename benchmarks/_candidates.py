@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headstart.data import Dataset, Split
     from headstart.models.backbone import Backbone
 
-ROWS = 400  # samples for training, and as many for the test, at the most
+ROWS = {"image": 300, "text": 400, "audio": 400}  # samples for training, and as many for the test, at the most
 SETS = {
     "clothing": "clothing",
     "grocery": "grocery/labels.csv",
@@ -30,7 +30,7 @@ SETS = {
     "esc10": "esc10",
     "spoken digits": "spoken-digits",
 }
-MODALITIES = {name: "image" for name in SETS} | dict.fromkeys(("sst2", "banking77, 20 intents"), "text")
+MODALITIES = dict.fromkeys(SETS, "image") | dict.fromkeys(("sst2", "banking77, 20 intents"), "text")
 MODALITIES |= dict.fromkeys(("esc10", "spoken digits"), "audio")
 SOURCE_CLASSES, SOURCE_SHOTS, SOURCE_EPOCHS, SOURCE_SIDE = 50, 100, 8, 64  # of the models trained on Tiny-ImageNet
 
@@ -209,12 +209,13 @@ def trained(work: Path, half: int) -> Path:
     return folder
 
 
-def small_split(name: str, seed: int, rows: int = ROWS) -> Split:
-    """At most ``rows`` training and ``rows`` test pictures of a set, parted so that no copies straddle."""
+def small_split(name: str, seed: int, rows: int | None = None) -> Split:
+    """At most ``rows`` training and ``rows`` test samples of a set, parted so that no copies straddle."""
     from headstart.data.duplicates import clusters, scan
     from headstart.data.split import Split, split
     from headstart.store import Store
 
+    rows = rows or ROWS[MODALITIES[name]]
     data = picked(_read(name), 3 * rows, seed)
     cut = split(data, seed=seed, clusters=clusters(scan(data, Store())), test=0.5, valid=0.0)
     rng = np.random.default_rng(seed)

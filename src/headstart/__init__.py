@@ -21,6 +21,8 @@ _WHERE = {
     "Audit": "headstart.auditing",
     "fit": "headstart.fitting",
     "evaluate": "headstart.fitting",
+    "rank": "headstart.ranking.rank",
+    "Ranking": "headstart.ranking.result",
     "load": "headstart.fitting",
     "load_record": "headstart.fitting",
     "resume": "headstart.fitting",
@@ -82,6 +84,8 @@ if TYPE_CHECKING:
     from headstart.predictor import Prediction as Prediction
     from headstart.predictor import Predictor as Predictor
     from headstart.search import tune as tune
+    from headstart.ranking.rank import rank as rank
+    from headstart.ranking.result import Ranking as Ranking
     from headstart.store import Store as Store
     from headstart.tasks.classification import Classification as Classification
 

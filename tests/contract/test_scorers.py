@@ -62,7 +62,7 @@ def test_what_it_needs_is_asked_for(name: str, need: str) -> None:
     lacking = table()
     lacking = replace(lacking, origin=replace(lacking.origin, **{need: None}))
     if need in plugins.load("ranking.scorers", name).NEEDS:
-        with pytest.raises(Incompatible, match="model|known"):
+        with pytest.raises(Incompatible, match=r"model|known"):
             scorers.score(name, lacking)
     else:
         assert isinstance(scored(name, lacking), float)

@@ -8,6 +8,7 @@ all verbs share stands here.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,6 +71,11 @@ def given(argument: str) -> str | Path:
         return Path(argument) if Path(argument).is_file() else argument
     except OSError:  # a text that is too long for a file name
         return argument
+
+
+def listed(references: str) -> list[str]:
+    """References joined by commas; a comma before a digit belongs to a size: ``timm:resnet18?input_size=3,96,96``."""
+    return [entry.strip() for entry in re.split(r",(?!\s*\d)", references) if entry.strip()]
 
 
 def parsed(pairs: list[str]) -> dict[str, str]:

@@ -41,15 +41,25 @@ def score(name: str, table: FeatureTable) -> float:
     for need in sorted(scorer.NEEDS):
         if getattr(table.origin, need) is None:
             raise Incompatible(REASONS[need])
+    checked(table)
+    found = float(scorer.score(table))
+    if not np.isfinite(found):
+        raise Incompatible("the score is not finite: too few samples for it")
+    return found
+
+
+def checked(table: FeatureTable) -> None:
+    """Refuse features or labels that nothing can be learned from.
+
+    Raises:
+        DataError: there are no labels, or a single class.
+        Incompatible: the features are constant or not finite.
+    """
     class_numbers(table)
     if not np.isfinite(table.vectors).all():
         raise Incompatible("the features have values that are not finite")
     if len(table) < 2 or not np.ptp(table.vectors, axis=0).any():
         raise Incompatible("the features are constant: the model says the same of every sample")
-    found = float(scorer.score(table))
-    if not np.isfinite(found):
-        raise Incompatible("the score is not finite: too few samples for it")
-    return found
 
 
 def class_numbers(table: FeatureTable) -> tuple[np.ndarray, int]:

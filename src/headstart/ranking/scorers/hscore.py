@@ -23,9 +23,10 @@ def score(table: FeatureTable) -> float:
         Incompatible: no more samples than features, so that the score says nothing.
     """
     sigma, projected, counts = spectrum(table.vectors, *class_numbers(table), centred=True)
-    if len(sigma) >= len(table) - 1:
+    found = float((projected**2 / sigma[:, None] / counts).sum())
+    if len(sigma) >= len(table) - 1 or found > len(counts) - 1 - 1e-6:  # copies among the samples lower the rank, too
         raise Incompatible(
             f"{len(table)} samples of {table.vectors.shape[1]} features: with so few the plain H-score is the same for "
             "every model; hscore_shrunk is not"
         )
-    return float((projected**2 / sigma[:, None] / counts).sum())
+    return found
