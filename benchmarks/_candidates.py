@@ -32,7 +32,7 @@ SETS = {
 }
 MODALITIES = dict.fromkeys(SETS, "image") | dict.fromkeys(("sst2", "banking77, 20 intents"), "text")
 MODALITIES |= dict.fromkeys(("esc10", "spoken digits"), "audio")
-SOURCE_CLASSES, SOURCE_SHOTS, SOURCE_EPOCHS, SOURCE_SIDE = 50, 100, 8, 64  # of the models trained on Tiny-ImageNet
+SOURCE_CLASSES, SOURCE_SHOTS, SOURCE_EPOCHS, SOURCE_SIDE = 50, 60, 8, 64  # of the models trained on Tiny-ImageNet
 
 
 def candidates(modality: str, work: Path) -> dict[str, Callable[[], Backbone]]:

@@ -36,6 +36,8 @@ LAYERS = (
     {"defaults"},
     {"auditing"},
     {"candidates", "comparing"},
+    {"comparing"},
+    {"candidates"},
     {"performing"},
     {"fitting"},
     {"demonstration", "search"},

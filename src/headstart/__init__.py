@@ -23,6 +23,8 @@ _WHERE = {
     "evaluate": "headstart.fitting",
     "rank": "headstart.ranking.rank",
     "Ranking": "headstart.ranking.result",
+    "compare": "headstart.comparing.compare",
+    "Comparison": "headstart.comparing.compare",
     "load": "headstart.fitting",
     "load_record": "headstart.fitting",
     "resume": "headstart.fitting",
@@ -62,6 +64,8 @@ if TYPE_CHECKING:
     from headstart.auditing import audit as audit
     from headstart.comparing import ShiftResult as ShiftResult
     from headstart.comparing import measure_shift as measure_shift
+    from headstart.comparing.compare import Comparison as Comparison
+    from headstart.comparing.compare import compare as compare
     from headstart.data import Dataset as Dataset
     from headstart.data import Sound as Sound
     from headstart.data import Split as Split

@@ -1,0 +1,1 @@
+"""compare: does it pay? Approaches against one another at growing numbers of labels, over several seeds."""
