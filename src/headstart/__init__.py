@@ -23,8 +23,8 @@ _WHERE = {
     "evaluate": "headstart.fitting",
     "rank": "headstart.ranking.rank",
     "Ranking": "headstart.ranking.result",
-    "compare": "headstart.comparing.compare",
-    "Comparison": "headstart.comparing.compare",
+    "compare": "headstart.trials.compare",
+    "Comparison": "headstart.trials.compare",
     "load": "headstart.fitting",
     "load_record": "headstart.fitting",
     "resume": "headstart.fitting",
@@ -64,8 +64,6 @@ if TYPE_CHECKING:
     from headstart.auditing import audit as audit
     from headstart.comparing import ShiftResult as ShiftResult
     from headstart.comparing import measure_shift as measure_shift
-    from headstart.comparing.compare import Comparison as Comparison
-    from headstart.comparing.compare import compare as compare
     from headstart.data import Dataset as Dataset
     from headstart.data import Sound as Sound
     from headstart.data import Split as Split
@@ -87,11 +85,13 @@ if TYPE_CHECKING:
     from headstart.performing import Record as Record
     from headstart.predictor import Prediction as Prediction
     from headstart.predictor import Predictor as Predictor
-    from headstart.search import tune as tune
     from headstart.ranking.rank import rank as rank
     from headstart.ranking.result import Ranking as Ranking
+    from headstart.search import tune as tune
     from headstart.store import Store as Store
     from headstart.tasks.classification import Classification as Classification
+    from headstart.trials.compare import Comparison as Comparison
+    from headstart.trials.compare import compare as compare
 
 
 def __getattr__(name: str) -> Any:

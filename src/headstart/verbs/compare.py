@@ -36,7 +36,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare approaches at growing numbers of labels: which pays from when on, and is the pretrained start worth it?"""
-    from headstart.comparing.compare import compare as compare_approaches
+    from headstart.trials.compare import compare as compare_approaches
 
     with spoken(as_json):
         chosen = [entry.strip() for entry in approaches.split(",") if entry.strip()]

@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 import headstart as hs
 import tiny
 from headstart import cli
-from headstart.comparing import compare as comparing
-from headstart.comparing import statistics
-from headstart.comparing.cells import Cell, Plan
-from headstart.comparing.statistics import Mean, crossing, gain, mean
 from headstart.errors import ConfigError, DataError, ModelError
 from headstart.report.plots import curves
+from headstart.trials import compare as comparing
+from headstart.trials import statistics
+from headstart.trials.cells import Cell, Plan
+from headstart.trials.statistics import Mean, crossing, gain, mean
 
 QUICK = ("probe", "finetune:epochs=1", "scratch:epochs=1")
 

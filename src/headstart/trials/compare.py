@@ -12,8 +12,6 @@ import numpy as np
 
 from headstart import defaults, plugins, runs
 from headstart.approaches import Approach
-from headstart.comparing import statistics
-from headstart.comparing.cells import Cell, Plan, find, known, label_of, path_of, table
 from headstart.config import dump_json, to_dict
 from headstart.data import Dataset
 from headstart.data import read as read_data
@@ -23,6 +21,8 @@ from headstart.progress import say, track
 from headstart.report.pages import write_page
 from headstart.store import Store
 from headstart.training.checkpoint import write_atomically
+from headstart.trials import statistics
+from headstart.trials.cells import Cell, Plan, find, known, label_of, path_of, table
 
 
 @dataclass(frozen=True)

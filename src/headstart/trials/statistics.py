@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.comparing.cells import Cell
+from headstart.trials.cells import Cell
 
 Z = 1.96
 
