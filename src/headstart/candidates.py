@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from headstart.approaches import Approach
+from headstart.approaches import Approach, check_kind
 from headstart.data import Split
 from headstart.models.backbone import Backbone
 from headstart.predictor import Predictor
@@ -24,6 +25,12 @@ class Candidate:
     predictor: Predictor
     valid: dict[str, Any]
     seconds: float
+
+    @property
+    def worth(self) -> float:
+        """What candidates are compared by: the task's own metric on validation, higher is better."""
+        found = self.valid[self.predictor.task.metric.name]
+        return -math.inf if found is None else float(found)
 
 
 def adapt(
@@ -47,16 +54,17 @@ def adapt(
         return [probe], [why]
     limited = replace(run, deadline=time.monotonic() + left)
     tuned = _candidate("finetune", FineTune(), backbone, task, split, limited)
-    gap = 100 * (tuned.valid["accuracy"] - probe.valid["accuracy"])
+    gap = tuned.worth - probe.worth
     chosen = "finetune" if gap > 0 else "probe"
     return [probe, tuned], [
-        f"validation accuracy: probe {probe.valid['accuracy']:.3f} in {probe.seconds:.0f} s, fine-tuning "
-        f"{tuned.valid['accuracy']:.3f} in {tuned.seconds:.0f} s; {chosen} is kept"
+        f"validation {task.metric.title}: probe {probe.worth:.3f} in {probe.seconds:.0f} s, fine-tuning "
+        f"{tuned.worth:.3f} in {tuned.seconds:.0f} s; {chosen} is kept"
     ]
 
 
 def _candidate(name: str, approach: Approach, backbone: Backbone, task: Task, split: Split, run: Run) -> Candidate:
     begun = time.perf_counter()
-    predictor = approach.fit(backbone, task, split, run.named(name))
-    valid = task.score(predictor.probabilities(split.valid, run.store), split.valid.labels or [])
+    check_kind(approach, task)
+    predictor = approach.fit(backbone, task, split, run.named(name)).tuned(split.valid, run.store)
+    valid = predictor.task.score(predictor.probabilities(split.valid, run.store), split.valid.labels or [])
     return Candidate(name, approach, predictor, valid, time.perf_counter() - begun)

@@ -40,7 +40,7 @@ def fit(
         baseline: "none" skips the baselines, and then no verdict is claimed.
         seed: of everything random.
         options: ``shots``, ``budget`` (seconds), ``on_bad``, ``waive`` (a list), ``labels``, ``paths``, ``text``, ``group``,
-            ``modality``, as in ``runs.Settings``.
+            ``modality``, ``task``, as in ``runs.Settings``.
 
     Raises:
         HeadstartError: see ``headstart.errors``; the run folder is then unfinished, never half-finished.

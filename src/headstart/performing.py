@@ -73,7 +73,7 @@ def perform(settings: Settings, folder: Path, data: Any = None) -> Record:
     split = load_split(settings, store, data)
     from headstart import defaults, models
     from headstart.candidates import adapt
-    from headstart.tasks.classification import Classification
+    from headstart.tasks import learn
 
     if settings.model == "auto":
         backbone, why_model = defaults.choose(split.train)
@@ -87,11 +87,11 @@ def perform(settings: Settings, folder: Path, data: Any = None) -> Record:
         sow(settings.seed, 0)
         deadline = time.monotonic() + settings.budget if settings.budget else None
         run = Run(work, settings.seed, store, deadline)
-        task = Classification.learn(split.train.labels or [])
+        task = learn(split.task, split.train.labels or [])
         reasons = [why_model]
         candidates, why = adapt(make_approach(settings.approach), backbone, task, split, run)
-        best = max(candidates, key=lambda c: c.valid["accuracy"])  # the first, cheaper one on a tie
-        reasons += why
+        best = max(candidates, key=lambda c: c.worth)  # the first, cheaper one on a tie
+        task, reasons = best.predictor.task, reasons + why
         from headstart.evaluation import outcome
 
         test = best.predictor.probabilities(split.test, store)
@@ -100,15 +100,16 @@ def perform(settings: Settings, folder: Path, data: Any = None) -> Record:
         result = {
             "headstart": settings.headstart,
             "run": str(folder),
-            "task": "classification",
+            "task": task.kind,
             "modality": split.train.modality,
             "model": backbone.reference,
             "approach": best.name,
             "reasons": reasons,
             "data": describe(split, settings, task),
-            "validation": {"accuracy": best.valid["accuracy"]},
+            "validation": {task.metric.name: best.valid[task.metric.name]},
             "candidates": [
-                {"approach": c.name, "valid_accuracy": c.valid["accuracy"], "seconds": c.seconds} for c in candidates
+                {"approach": c.name, f"valid_{task.metric.name}": c.valid[task.metric.name], "seconds": c.seconds}
+                for c in candidates
             ],
             **outcome.measure(task, split.test, test, rivals, settings.seed),
             "config": config.to_dict(settings),
@@ -158,16 +159,41 @@ def load_split(settings: Settings, store: Store, data: Any = None) -> Split:
     whole = drop_unreadable(dataset, found, settings.on_bad)
     if len(whole) != len(dataset):
         found = scan(whole, store)
-    whole = auditing.checked(whole, found, settings.waive)
-    split = split_data(whole, seed=settings.seed, shots=settings.shots, clusters=clusters(found))
+    from headstart.tasks import learn
+    from headstart.tasks._kinds import AUTO, stated
+
+    kind = stated(settings.task, whole.labels or [])
+    classes = kind.task.partition(":")[0] in ("classification", "ordinal")
+    labels = whole.labels  # numbers and sets of labels are no names of classes, whose spelling an audit can judge
+    whole = auditing.checked(whole if classes else whole.without_labels(), found, settings.waive)
+    whole = replace(whole, labels=labels)
+    if kind.task != "classification" and settings.task == AUTO:
+        whole = whole.with_notes(f"{kind.why}; --task (task=... in Python) names another")
+    strata = None
+    if not classes:
+        known = _labelled(whole, learn(kind.task, whole.labels or []))
+        whole, found = (known, scan(known, store)) if len(known) < len(whole) else (whole, found)
+        strata = learn(kind.task, whole.labels or []).strata(whole.labels or [])
+    split = split_data(whole, seed=settings.seed, shots=settings.shots, clusters=clusters(found), strata=strata)
+    split = replace(split, task=kind.task)
     if not len(split.valid):
         note = "too few samples for a validation part; what has to be chosen is chosen on the training samples"
         split = replace(split, valid=split.train, notes=(*split.notes, note))
     for note in dict.fromkeys((*whole.notes, *split.notes)):
         say(f"note: {note}")
-    say(f"{len(split.train)} training, {len(split.valid)} validation and {len(split.test)} test samples of "
-        f"{len(split.train.classes)} classes")  # fmt: skip
+    what = f" of {len(split.train.classes)} classes" if kind.task == "classification" else ""
+    say(f"{len(split.train)} training, {len(split.valid)} validation and {len(split.test)} test samples{what}")
     return split
+
+
+def _labelled(dataset: Dataset, task: Task) -> Dataset:
+    """Without the samples whose label says that it is missing ("?"), which is said."""
+    known = np.isfinite(task.encode(dataset.labels or [])).any(1)
+    if known.all():
+        return dataset
+    left = [dataset.names[int(i)] for i in np.flatnonzero(~known)]
+    note = f"{len(left)} samples whose label is missing were left out: {', '.join(left[:5])}{' ...' if left[5:] else ''}"
+    return dataset.subset(np.flatnonzero(known)).with_notes(note)
 
 
 def _baselines(settings: Settings, best: Candidate, task: Task, split: Split, run: Run) -> dict[str, Any]:
@@ -188,8 +214,8 @@ def describe(split: Split, settings: Settings, task: Task) -> dict[str, Any]:
     parts = {"train": split.train, "valid": split.valid, "test": split.test}
     return {
         "origin": split.train.origin or settings.data,
-        "classes": list(task.to_dict()["classes"]),
-        "counts": {name: part.counts() for name, part in parts.items()},
+        "classes": list(task.outputs),
+        "counts": {name: task.counts(part.labels or []) for name, part in parts.items()},
         "notes": list(dict.fromkeys((*split.train.notes, *split.notes))),
     }
 

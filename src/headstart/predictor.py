@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save
 
-from headstart import plugins
 from headstart.data.dataset import Dataset, Item
 from headstart.errors import DataError, ModelError, RunError
 from headstart.features.extract import extract
@@ -22,19 +21,27 @@ from headstart.models.backbone import Backbone, Features
 from headstart.models.card import read_card, write_card
 from headstart.models.zoo import assemble, read_assets, read_weights
 from headstart.store import Store
-from headstart.tasks import Head, Task
+from headstart.tasks import Head, Task, restore
 from headstart.tasks._heads import build
 from headstart.training.checkpoint import write_atomically
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one sample: the label, its probability, and those of all classes."""
+    """What the model says of one sample.
+
+    Attributes:
+        label: as a text.
+        probability: of the label; None where the task has none (a number, several labels).
+        probabilities: of every class or label; empty where there are none.
+        value: as a value: the class name, a number, a list of labels, or a dict of these.
+    """
 
     name: str
     label: str
-    probability: float
+    probability: float | None
     probabilities: dict[str, float]
+    value: Any = None
 
 
 @dataclass(frozen=True)
@@ -53,13 +60,19 @@ class Predictor:
     modality: str
 
     def probabilities(self, dataset: Dataset, store: Store | None = None) -> np.ndarray:
-        """(n, k) probabilities, columns in the order of ``task.classes``."""
+        """(n, k) probabilities (of a regression: predicted numbers), columns in the order of ``task.outputs``."""
         if not len(dataset):
-            return np.empty((0, len(self.task.to_dict()["classes"])))
+            return np.empty((0, len(self.task.outputs)))
         table = extract(self.backbone, dataset, store)
         device = next(iter(self.head.state_dict().values())).device  # a head just trained may be on a GPU
         with torch.inference_mode():
             return self.task.probabilities(self.head.eval()(Features(torch.from_numpy(table.vectors).to(device))))
+
+    def tuned(self, valid: Dataset, store: Store | None = None) -> Predictor:
+        """The same model with what its task chooses on validation samples (thresholds of labels); itself without any."""
+        if not self.task.tunes or not len(valid):
+            return self
+        return replace(self, task=self.task.tuned(self.probabilities(valid, store), valid.labels or []))
 
     def predict(self, items: Sequence[str | Item] | Dataset) -> list[Prediction]:
         """Predictions for files, values in memory or a data set, in their order.
@@ -73,12 +86,10 @@ class Predictor:
         if isinstance(items, (str, Path)):
             raise DataError(f"predict takes a list of files, got the single {items!r}; write [{str(items)!r}].")
         dataset = items if isinstance(items, Dataset) else _dataset(items, self.modality)
-        classes = self.task.to_dict()["classes"]
+        answers = [self.task.answer(row) for row in self.probabilities(dataset)]
         return [
-            Prediction(
-                name, classes[int(row.argmax())], float(row.max()), dict(zip(classes, row.tolist(), strict=True))
-            )
-            for name, row in zip(dataset.names, self.probabilities(dataset), strict=True)
+            Prediction(name, found.label, found.probability, dict(found.probabilities), found.value)
+            for name, found in zip(dataset.names, answers, strict=True)
         ]
 
     def save(self, folder: str | Path) -> Path:
@@ -120,7 +131,7 @@ class Predictor:
             part / "head.safetensors",
             save(
                 {n: v.cpu().contiguous() for n, v in self.head.state_dict().items()},
-                {"classes": json.dumps(self.task.to_dict()["classes"])},  # with the weights, so the order cannot drift
+                {"classes": json.dumps(self.task.outputs)},  # with the weights, so the order cannot drift
             ),
         )
         facts: dict[str, Any] = {
@@ -141,20 +152,20 @@ def load_predictor(folder: Path) -> Predictor:
     """
     try:
         facts = json.loads((folder / "task.json").read_text("utf-8"))
-        task = plugins.load("tasks", facts["kind"]).restore(facts)
+        task = restore(facts)
         weights = read_weights(folder / "head.safetensors")
         with safe_open(folder / "head.safetensors", "pt") as file:
             order = json.loads((file.metadata() or {}).get("classes", "null"))
-        if order is not None and order != facts["classes"]:
+        if order is not None and order != list(task.outputs):
             raise ModelError(
                 f"{folder}: the head was trained on the classes {order} in this order, and task.json names "
-                f"{facts['classes']}; every prediction would be mislabelled. Restore task.json, or save the model again."
+                f"{list(task.outputs)}; every prediction would be mislabelled. Restore task.json, or save the model again."
             )
         card = read_card(folder / "card.json")
         backbone = assemble(card, str(facts["model"]), folder / "model.safetensors", read_assets(card, folder)).eval()
         head = build(facts["head"], weights).eval()
         with torch.inference_mode():
-            outputs, classes = head(Features(torch.zeros(1, backbone.spec.dim))).shape[1], len(facts["classes"])
+            outputs, classes = head(Features(torch.zeros(1, backbone.spec.dim))).shape[1], len(task.outputs)
         if outputs != classes:
             raise ModelError(f"{folder}: the head has {outputs} outputs and task.json names {classes} classes.")
         predictor = Predictor(backbone, head, task, str(facts["modality"]))

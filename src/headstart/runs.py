@@ -42,6 +42,7 @@ class Settings:
         on_bad: "error" stops at samples that cannot be read, "skip" leaves them out.
         waive: names of checks of the audit whose errors do not stop the run.
         labels, paths, text, group: columns of a table (or, for a folder, patterns for labels and group).
+        task: "auto", a kind of task ("regression", "ordinal:low<high"), or COLUMN=KIND,... for several columns of labels.
         modality: kind of sample; None is found from the data.
     """
 
@@ -59,6 +60,7 @@ class Settings:
     text: str | None = None
     group: str | None = None
     modality: str | None = None
+    task: str = "auto"
     headstart: str = headstart.__version__
 
 

@@ -16,14 +16,13 @@ from headstart import views
 from headstart.data.dataset import Dataset
 from headstart.data.split import Split
 from headstart.errors import Incompatible
-from headstart.metrics import classification as metrics
 from headstart.mixing import Mixing
 from headstart.models.backbone import Backbone, Features, grouped
 from headstart.models.zoo import assemble
 from headstart.penalties import Penalty
 from headstart.predictor import Predictor
 from headstart.progress import say
-from headstart.tasks import Head, Task
+from headstart.tasks import Head, Task, classes_of
 from headstart.training import identity
 from headstart.training.batches import Batch, Batches
 from headstart.training.boundary import Replayed, boundary
@@ -44,10 +43,24 @@ class Approach(ABC):
     """
 
     needs: frozenset[str]
+    kinds: frozenset[str] = frozenset({"classification"})  # of tasks; empty: all of them
 
     @abstractmethod
     def fit(self, backbone: Backbone, task: Task, split: Split, run: Run) -> Predictor:
         """Adapt the backbone to the training part of the split."""
+
+
+def check_kind(approach: Approach, task: Task) -> None:
+    """Refuse, before any work, a task of a kind that the approach is not made for.
+
+    Raises:
+        Incompatible: says which kinds it takes.
+    """
+    if approach.kinds and task.kind not in approach.kinds:
+        raise Incompatible(
+            f"{type(approach).__name__} is for {', '.join(sorted(approach.kinds))}, and the task is {task.kind}. The "
+            "approaches probe, finetune and scratch take every task."
+        )
 
 
 def check(approach: Approach, backbone: Backbone) -> None:
@@ -89,14 +102,15 @@ class Care:
     Attributes:
         penalties: of the weights, by name.
         mixings: ways to mix samples, of which every batch gets one.
-        score: "accuracy", or "recall" (the mean over classes), by which the best epoch is chosen.
+        score: by which the best epoch is chosen: a metric that the task is judged by, "recall" (the mean over classes),
+            say; "" for its own.
         find_rate: try rising rates first, and train with what they say.
         at_once: most samples computed at once; 0: as memory allows.
     """
 
     penalties: Mapping[str, Penalty] = field(default_factory=dict)
     mixings: Sequence[Mixing] = ()
-    score: str = "accuracy"
+    score: str = ""
     find_rate: bool = False
     at_once: int = 0
 
@@ -131,7 +145,7 @@ def train(
 
     shown: Callable[[int], Iterator[Batch]] = Replayed(kept.train) if kept else batches
     if care.mixings:
-        shown = mixed(batches, care.mixings, len(task.to_dict()["classes"]), run.seed)
+        shown = mixed(batches, care.mixings, len(classes_of(task, "Mixing")), run.seed)
     judged = judge(task, split.valid, run, by=care.score, kept=kept.valid if kept else None)
     objective = Objective(module, shown, len(batches), losses, judged, set_mode, lambda: identity.of_split(split))
     if settings.patience and len(split.valid) < LEAST_VALID:
@@ -172,11 +186,11 @@ def mixed(
     return epoch_of
 
 
-def judge(task: Task, valid: Dataset, run: Run, by: str = "accuracy", kept: Kept | None = None) -> Any:
-    """A function module -> accuracy, macro precision, recall and F1, loss on the validation samples, and "score".
+def judge(task: Task, valid: Dataset, run: Run, by: str = "", kept: Kept | None = None) -> Any:
+    """A function module -> metrics and loss on the validation samples (``task.judged``), and "score".
 
-    The score is the metric ``by`` less a small part of the loss, so that of two equal ones the surer one wins. What is
-    ``kept`` of the samples at a boundary is not computed again.
+    The score is the metric ``by``, by default that of the task, less a small part of the loss, so that of two equal ones
+    the surer one wins. What is ``kept`` of the samples at a boundary is not computed again.
     """
     labels = task.encode(valid.labels or [])
     shaped: list[tuple[list[int], list[Any]]] = []
@@ -191,16 +205,14 @@ def judge(task: Task, valid: Dataset, run: Run, by: str = "accuracy", kept: Kept
             values = [batches.sample(i, 0) for i in range(len(valid))]
             groups = grouped([backbone.cost(value) for value in values], 2 * backbone.batch_cost)
             shaped.extend((group, [values[i] for i in group]) for group in groups)
-        logits, crew = np.zeros((len(valid), len(task.to_dict()["classes"]))), processes()
+        logits, crew = np.zeros((len(valid), len(task.outputs))), processes()
         with run.autocast:
             for group, some in shaped[crew.rank :: crew.count]:  # every sample is computed once, in one process
                 seen = kept.features(backbone, group) if kept else backbone(backbone.batch(some))
                 logits[group] = head(seen).float().cpu().numpy()
         logits = crew.sum(torch.from_numpy(logits)).numpy()
-        loss = metrics.log_loss(logits, labels)
-        found = metrics.scores(task.probabilities(torch.from_numpy(logits)), labels, task.to_dict()["classes"])
-        chosen = {name: found[name] for name in ("accuracy", "precision", "recall", "f1")}
-        return {**chosen, "loss": loss, "score": chosen[by] - 0.001 * min(loss, 10.0)}
+        found = task.judged(logits, valid.labels or [])
+        return {**found, "score": found[by or task.metric.name] - 0.001 * min(found["loss"], 10.0)}
 
     return validate
 

@@ -50,6 +50,7 @@ class Distill(Approach):
     augment: str = "auto"
     average: float = 0.998
     needs = frozenset({"vector", "gradients"})
+    kinds = frozenset()
 
     def fit(self, backbone: Backbone, task: Task, split: Split, run: Run) -> Predictor:
         check(self, backbone)

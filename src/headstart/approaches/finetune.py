@@ -77,6 +77,7 @@ class FineTune(Approach):
     boundary: float = 4.0
     still_norms: bool = True
     needs = frozenset({"vector", "gradients"})
+    kinds = frozenset()
 
     def fit(self, backbone: Backbone, task: Task, split: Split, run: Run) -> Predictor:
         check(self, backbone)
@@ -115,7 +116,7 @@ class FineTune(Approach):
                 f"mix={self.mix} blends inputs that are one tensor of numbers, as pictures are, and {backbone.reference} takes "
                 f"samples of the kind {backbone.card.modality!r}. Leave mix out; label_smoothing works with all."
             )
-        score = "recall" if self.class_weights else "accuracy"
+        score = "recall" if self.class_weights else ""
         care = Care(penalties.listed(self.penalty), mixings, score, self.find_rate, self.at_once)
         return tunings.named(self.tuning), care
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart import plugins, solvers, synthetic
+from headstart import probing, synthetic
 from headstart.approaches import Approach, check
 from headstart.data.split import Split
 from headstart.features.extract import extract
@@ -18,37 +18,38 @@ from headstart.models.backbone import Backbone
 from headstart.predictor import Predictor
 from headstart.progress import say
 from headstart.synthetic import Synthetic
-from headstart.tasks import Task
+from headstart.tasks import Task, classes_of
 from headstart.training.run import Run
 
 
 @dataclass(frozen=True)
 class Probe(Approach):
     """Args:
-    head: "logistic", "ridge", "svm" or "knn"; its regularisation is chosen by cross-validation.
+    head: "logistic", "ridge", "svm" or "knn" for a classification; "auto" is the usual one of the task. Its
+        regularisation is chosen by cross-validation.
     synthetic: "smote", "smote:5", "mixup" or "mixup:0.2": small classes get synthetic rows of features until all are as
         large as the largest; "" for none. Rare classes are then found more often, and common ones are less sure.
     """
 
-    head: str = "logistic"
+    head: str = "auto"
     synthetic: str = ""
     needs = frozenset({"vector"})
+    kinds = frozenset()
 
     def fit(self, backbone: Backbone, task: Task, split: Split, run: Run) -> Predictor:
         check(self, backbone)
-        plugins.load("solvers", self.head)
+        probing.check(task, self.head)
         more = synthetic.named(self.synthetic)
         table = extract(backbone, split.train, run.store)
         labels = task.encode(split.train.labels or [])
-        num_classes = len(task.to_dict()["classes"])
         if more:
-            say(f"{run.stage or 'probe'}: {_made(more, labels, task.to_dict()['classes'], self.synthetic)}")
-        fitted = solvers.fit(
-            self.head, table.vectors, labels, num_classes, seed=run.seed, groups=split.train.groups, more=more
+            classes = classes_of(task, "Synthetic samples for small classes")
+            say(f"{run.stage or 'probe'}: {_made(more, labels, classes, self.synthetic)}")
+        fitted = probing.fit(
+            task, table.vectors, labels, head=self.head, seed=run.seed, groups=split.train.groups, more=more
         )
         say(f"{run.stage or 'probe'}: {len(table)} x {table.vectors.shape[1]} features ({table.computed} computed in "
-            f"{table.precision}, {len(table) - table.computed} from the cache, {table.seconds:.1f} s); {self.head} head, "
-            f"cross-validated accuracy {fitted.accuracy:.3f} at {fitted.setting:g}")  # fmt: skip
+            f"{table.precision}, {len(table) - table.computed} from the cache, {table.seconds:.1f} s); {fitted.said}")  # fmt: skip
         return Predictor(backbone.eval(), fitted.head.eval(), task, split.train.modality)
 
 

@@ -39,6 +39,7 @@ class Scratch(Approach):
     average: float = 0.0
     still_norms: bool = False
     needs = frozenset({"vector", "gradients"})
+    kinds = frozenset()
 
     def fit(self, backbone: Backbone, task: Task, split: Split, run: Run) -> Predictor:
         check(self, backbone)

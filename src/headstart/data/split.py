@@ -25,6 +25,7 @@ class Split:
         train, valid, test: labelled samples.
         unlabeled: inputs of a target domain, without labels, so that no method can peek.
         notes: what the user must know about how the sides came about.
+        task: what the labels state, as ``tasks.learn`` takes it.
     """
 
     train: Dataset
@@ -32,6 +33,7 @@ class Split:
     test: Dataset
     unlabeled: Dataset | None = None
     notes: tuple[str, ...] = ()
+    task: str = "classification"
 
 
 def split(
@@ -40,6 +42,7 @@ def split(
     seed: int = 0,
     shots: int | None = None,
     clusters: Sequence[int] | np.ndarray | None = None,
+    strata: Sequence[str] | None = None,
     test: float = 0.2,
     valid: float = 0.2,
 ) -> Split:
@@ -50,6 +53,7 @@ def split(
         seed: the same seed gives the same split.
         shots: keep this many training samples of each class, and at most as many for validation.
         clusters: n integers, equal for copies, as ``duplicates.clusters`` returns them.
+        strata: n names of what to spread alike over the sides where labels are no classes; then nothing is asked of them.
         test: share of the test side, if the data brings none.
         valid: share of the validation side, if the data brings none.
 
@@ -61,7 +65,7 @@ def split(
         raise ConfigError(f"test={test} and valid={valid}: expected shares of at least 0 that add up to less than 1")
     if shots is not None and shots < 1:
         raise ConfigError(f"shots={shots}: expected at least 1 training sample of each class")
-    codes = _codes(dataset)
+    codes = _codes(dataset) if strata is None else _strata(dataset, strata, shots)
     alike = np.arange(len(dataset)) if clusters is None else np.asarray(clusters)
     if len(alike) != len(dataset):
         raise ValueError(f"clusters has {len(alike)} entries for {len(dataset)} samples")
@@ -69,10 +73,11 @@ def split(
     rng = np.random.default_rng(seed)
     if dataset.declared is None:
         sides, notes = _cut(codes, groups, alike, {VALID: valid, TEST: test}, rng)
-        notes += _one_sided(dataset, codes, sides, test, valid)
+        notes += _one_sided(dataset, codes, sides, test, valid) if strata is None else []
     else:
         sides, notes = _respect(dataset, codes, groups, alike, {VALID: valid, TEST: test}, rng)
-    _check_classes(dataset, sides)
+    if strata is None:
+        _check_classes(dataset, sides)
     if shots is not None:
         notes += _limit(dataset, codes, sides, shots, rng)
     train, validation, held_out = (dataset.subset(np.flatnonzero(sides == side)) for side in range(3))
@@ -95,6 +100,16 @@ def _codes(dataset: Dataset) -> np.ndarray:
             "can go to validation. Add samples or leave the class out"
         )
     return _numbers(dataset.labels)
+
+
+def _strata(dataset: Dataset, strata: Sequence[str], shots: int | None) -> np.ndarray:
+    """Stratum numbers of shape (n,), after the checks that need no sides."""
+    if len(strata) < 3:
+        raise DataError(f"The data {dataset.origin} has {len(strata)} labelled samples; expected at least three, so that "
+                        "one can be learned from, one chosen by and one tested on")  # fmt: skip
+    if shots is not None:
+        raise ConfigError("$.shots: shots count the samples of a class, and these labels are no classes. Leave it out")
+    return _numbers(strata)
 
 
 def _numbers(values: Sequence[str]) -> np.ndarray:

@@ -12,7 +12,7 @@ from headstart import plugins
 from headstart.approaches import Approach
 from headstart.approaches.scratch import Scratch
 from headstart.data.split import Split
-from headstart.evaluation.raw import raw_probabilities
+from headstart.evaluation.raw import raw_predictions
 from headstart.models.backbone import Backbone
 from headstart.progress import say
 from headstart.tasks import Task
@@ -25,12 +25,17 @@ LEAST_STEPS = 300
 
 @dataclass(frozen=True)
 class Baseline:
-    """Test probabilities (n, k) of a model without pretraining, and what it is."""
+    """Test probabilities (n, k) of a model without pretraining, and what it is.
+
+    Attributes:
+        task: as tuned on its own validation samples, where a task has anything to tune.
+    """
 
     probabilities: np.ndarray
     title: str
     what: str
     seconds: float
+    task: Task | None = None
 
 
 def baselines(approach: Approach, backbone: Backbone, task: Task, split: Split, run: Run) -> dict[str, Baseline]:
@@ -56,7 +61,7 @@ def baselines(approach: Approach, backbone: Backbone, task: Task, split: Split, 
             what = f"same architecture, fresh weights, {trained(epochs, done)}"
             found["scratch"] = Baseline(
                 scratch.probabilities(split.test), "the same architecture trained from scratch", what,
-                time.perf_counter() - begun
+                time.perf_counter() - begun, scratch.tuned(split.valid).task
             )  # fmt: skip
         else:
             note = (f"left out of the verdict: its training failed after {done} of {epochs} epochs, and a baseline that "
@@ -66,8 +71,9 @@ def baselines(approach: Approach, backbone: Backbone, task: Task, split: Split, 
     raw = plugins.load("evaluation.raw", split.train.modality)
     say(f"baseline: {raw.TITLE}")
     begun = time.perf_counter()
-    probabilities = raw_probabilities(task, split, run.seed)
-    found[raw.NAME] = Baseline(probabilities, raw.TITLE, raw.WHAT, time.perf_counter() - begun)
+    probabilities, tuned = raw_predictions(task, split, run.seed)
+    what = f"{task.linear} on {raw.WHAT}"
+    found[raw.NAME] = Baseline(probabilities, raw.TITLE, what, time.perf_counter() - begun, tuned)
     return found
 
 

@@ -12,7 +12,7 @@ only if both say so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -126,19 +126,63 @@ def verdict(
     """
     right = candidate == actual
     gains = {name: gain(right, other == actual, seed=seed) for name, other in baselines.items()}
+    rival, found = _decided(gains, titles, "points")
+    per_class = {}
+    for number, name in enumerate(classes):
+        rows = actual == number
+        if rows.any():
+            own = gain(right[rows], baselines[rival][rows] == number, seed=seed)
+            per_class[name] = {"answer": own.answer, "gain": own.gain, "interval": list(own.interval),
+                               "support": int(rows.sum())}  # fmt: skip
+    return replace(found, per_class=per_class)
+
+
+def verdict_on_merits(
+    candidate: np.ndarray,
+    baselines: dict[str, np.ndarray],
+    *,
+    titles: dict[str, str],
+    unit: str,
+    seed: int = 0,
+) -> Verdict:
+    """Compare how good each prediction is, (n,) numbers (``Task.merits``), with those of each baseline; NaN: no label.
+
+    Args:
+        unit: what a difference of their means is called, "points of F1".
+    """
+    gains = {name: paired_gain(candidate, other, seed=seed) for name, other in baselines.items()}
+    return _decided(gains, titles, unit)[1]
+
+
+def paired_gain(candidate: np.ndarray, baseline: np.ndarray, *, confidence: float = 0.95, seed: int = 0) -> Gain:
+    """The gain of merits (n,) over others, by the paired bootstrap.
+
+    The interval spans the percentile bootstrap and Student's (1908) of the differences, for the former is too narrow for
+    few samples (Hesterberg 2015, doi 10.1080/00031305.2015.1089789). Fewer than 10 samples give no claim.
+    """
+    from scipy.stats import t as student
+
+    differences = (candidate - baseline)[np.isfinite(candidate) & np.isfinite(baseline)]
+    if len(differences) < 10:
+        widest = float(max([1.0, *np.abs(differences)]))
+        return Gain(float(differences.mean()) if len(differences) else 0.0, (-widest, widest))
+    rng = np.random.default_rng(seed)
+    means = [differences[rng.integers(len(differences), size=len(differences))].mean() for _ in range(DRAWS)]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    half = float(student.ppf(1 - tail, len(differences) - 1) * differences.std(ddof=1) / len(differences) ** 0.5)
+    mean = float(differences.mean())
+    return Gain(mean, (min(float(low), mean - half), max(float(high), mean + half)))
+
+
+def _decided(gains: dict[str, Gain], titles: dict[str, str], unit: str) -> tuple[str, Verdict]:
+    """The baseline whose comparison decided, and the verdict."""
     answers = {found.answer for found in gains.values()}
     answer: Answer = "hurt" if "hurt" in answers else "helped" if answers == {"helped"} else "no clear gain"
     # the comparison that decided: the lowest end of an interval that could turn the answer
     end = 1 if answer == "hurt" else 0
     rival = min(gains, key=lambda name: gains[name].interval[end])
     low, high = (100 * bound for bound in gains[rival].interval)
-    summary = f"{answer}: {100 * gains[rival].gain:+.1f} points over {titles[rival]} [{low:.1f}, {high:.1f}]"
-    per_class = {}
-    for number, name in enumerate(classes):
-        rows = actual == number
-        if rows.any():
-            found = gain(right[rows], baselines[rival][rows] == number, seed=seed)
-            per_class[name] = {"answer": found.answer, "gain": found.gain, "interval": list(found.interval),
-                               "support": int(rows.sum())}  # fmt: skip
+    summary = f"{answer}: {100 * gains[rival].gain:+.1f} {unit} over {titles[rival]} [{low:.1f}, {high:.1f}]"
     comparisons = tuple(Comparison(n, titles[n], g.gain, g.interval, g.answer) for n, g in gains.items())
-    return Verdict(answer, summary, comparisons, per_class)
+    return rival, Verdict(answer, summary, comparisons, {})

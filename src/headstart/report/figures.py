@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from headstart.report.wording import ANSWERS, answer_of, bracket, interval, number, percent, points
+from headstart.report.wording import ACCURACY, ANSWERS, answer_of, bracket, interval, metric_of, number, percent, points
 
 
 class Scale(NamedTuple):
@@ -66,14 +66,14 @@ def _index_of_zero(axis: Scale) -> int:
 
 
 def bars(result: dict[str, Any], counts: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
-    """Test accuracies of the model, its baselines and of always answering the commonest training class."""
-    scores = result.get("scores") or {}
-    rows = [_bar("this model", scores.get("accuracy"), "model", interval(scores.get("accuracy_interval")))]
-    for name, baseline in (result.get("baselines") or {}).items():
+    """The metric on the test samples, of the model, its baselines and of always answering the commonest training class."""
+    scores, name = result.get("scores") or {}, metric_of(result)["name"]
+    rows = [_bar("this model", scores.get(name), "model", interval(scores.get(f"{name}_interval")))]
+    for title, baseline in (result.get("baselines") or {}).items():
         if isinstance(baseline, dict):
-            rows.append(_bar(name, baseline.get("accuracy"), "baseline", note=baseline.get("what") or ""))
+            rows.append(_bar(title, baseline.get(name), "baseline", note=baseline.get("what") or ""))
     train, test = counts.get("train") or {}, counts.get("test") or {}
-    if train and sum(test.values()):
+    if name == "accuracy" and train and sum(test.values()):
         commonest = max(train, key=lambda name: train[name])
         share = test.get(commonest, 0) / sum(test.values())
         rows.append(_bar("always the commonest class", share, "chance", note=f"every answer is {commonest}"))
@@ -86,8 +86,11 @@ def _bar(
     share = number(accuracy)
     if share is None:
         return {}
-    whisker = {"left": round(100 * pair[0], 2), "width": round(100 * (pair[1] - pair[0]), 2)} if pair else None
-    return {"name": name, "kind": kind, "note": note, "width": round(100 * share, 2), "text": percent(share),
+    whisker = None
+    if pair:  # R2 may lie below zero, where there is nothing to draw
+        low, high = (min(max(bound, 0.0), 1.0) for bound in pair)
+        whisker = {"left": round(100 * low, 2), "width": round(100 * (high - low), 2)}
+    return {"name": name, "kind": kind, "note": note, "width": round(100 * max(share, 0.0), 2), "text": percent(share),
             "interval": bracket(pair), "whisker": whisker}  # fmt: skip
 
 
@@ -95,16 +98,17 @@ WIDTH, HEIGHT = 400, 190  # drawing units, about one pixel each
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 34
 
 
-def curves(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each stage of training, in order of appearance, its pictures of loss and of validation accuracy."""
+def curves(history: list[dict[str, Any]], metric: dict[str, str] = ACCURACY) -> list[dict[str, Any]]:
+    """For each stage of training, in order of appearance, its pictures of loss and of the metric on validation."""
     stages: dict[str, list[dict[str, Any]]] = {}
     for line in history:
         stages.setdefault(str(line.get("stage", "training")), []).append(line)
     found = []
     for stage, lines in stages.items():
         loss = [_series(lines, "train_loss", "training"), _series(lines, "valid_loss", "validation")]
-        accuracy = [_series(lines, "valid_accuracy", "validation", percents=True)]
-        pictures = [_picture("Loss", loss, best=min), _picture("Validation accuracy, %", accuracy, best=max)]
+        worth = [_series(lines, f"valid_{metric['name']}", "validation", percents=True)]
+        title = f"Validation {metric['title']}, %"
+        pictures = [_picture("Loss", loss, best=min), _picture(title, worth, best=max)]
         if any(pictures):
             found.append({"stage": stage, "pictures": [picture for picture in pictures if picture]})
     return found

@@ -68,7 +68,7 @@ def page(template: str, view: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for way in (wording.percent, wording.points, wording.bracket, wording.duration):
+    for way in (wording.percent, wording.points, wording.bracket, wording.duration, wording.plain, wording.plain_bracket):
         environment.filters[way.__name__] = way
     text = environment.get_template(template).render(view)
     return text.encode("utf-8", "replace").decode("utf-8")  # a file name may hold bytes that are no text
@@ -94,7 +94,9 @@ def _view(folder: Path) -> dict[str, Any]:
         "bars": figures.bars(result, counts),
         "scores": _cards(scores),
         "candidates": [row for row in result.get("candidates") or [] if isinstance(row, dict)],
-        "curves": figures.curves(_history(folder / "history.jsonl")),
+        "curves": figures.curves(_history(folder / "history.jsonl"), wording.metric_of(result)),
+        "metric": wording.metric_of(result),
+        "per_output": _table(scores, "per_output"),
         "confusion": figures.confusion(scores.get("confusion"), classes, READABLE),
         "classes": classes,
         "per_class": _per_class(_table(scores, "per_class"), _table(verdict, "per_class")),
@@ -173,8 +175,9 @@ def _cards(scores: dict[str, Any]) -> list[dict[str, str]]:
     cards = []
     for name, (title, short, long) in wording.SCORES.items():
         if wording.number(scores.get(name)) is not None:
-            bracket = wording.bracket(scores.get(f"{name}_interval"))
-            value = wording.percent(scores[name])
+            plain = name in wording.PLAIN
+            bracket = (wording.plain_bracket if plain else wording.bracket)(scores.get(f"{name}_interval"))
+            value = (wording.plain if plain else wording.percent)(scores[name])
             cards.append({"title": title, "value": value, "bracket": bracket, "short": short, "long": long})
     return cards
 

@@ -39,6 +39,57 @@ SCORES = {  # name -> (title, explanation, long explanation)
         "Precision and recall in one number; low if either is.",
         "The harmonic mean of precision and recall of each class, averaged over the classes.",
     ),
+    "r2": (
+        "R²",
+        "How much of the spread of the values it explains: 100% is perfect, 0% is no better than the mean.",
+        "1 less the squared error as a share of the variance of the test values; below zero, always answering the mean "
+        "would be better. Of several outputs, the mean.",
+    ),
+    "mae": (
+        "Mean absolute error",
+        "How far it is off on average, in the unit of the labels (of grades: in steps).",
+        "The mean distance between the predicted and the actual value.",
+    ),
+    "rmse": (
+        "Root mean square error",
+        "As the mean absolute error, but large errors count more.",
+        "The square root of the mean squared distance between the predicted and the actual value.",
+    ),
+    "closeness": (
+        "Closeness",
+        "100% is the right grade every time, 0% the other end of the scale.",
+        "1 less the mean distance in grades as a share of the whole scale.",
+    ),
+    "kappa": (
+        "Quadratic kappa",
+        "Agreement with the actual grades beyond chance; far misses count more.",
+        "Quadratic weighted kappa: 1 less the squared distances as a share of those that chance would give.",
+    ),
+    "f1_samples": (
+        "F1 of a sample's labels",
+        "How well the labels given to a sample agree with its actual ones.",
+        "The harmonic mean of precision and recall of the labels of each sample, averaged over the samples.",
+    ),
+    "f1_micro": (
+        "Micro F1",
+        "Precision and recall of all given labels in one number.",
+        "The harmonic mean of precision and recall over all pairs of sample and label.",
+    ),
+    "f1_macro": (
+        "Macro F1",
+        "The same for each label, every label counting alike however rare.",
+        "The mean over labels of the harmonic mean of precision and recall.",
+    ),
+    "mean_average_precision": (
+        "Mean average precision",
+        "How well samples with a label are ranked above those without; needs no threshold.",
+        "For each label the mean precision at every sample that has it, averaged over the labels.",
+    ),
+    "average": (
+        "Average of the tasks",
+        "The mean of what each task is judged by.",
+        "Accuracy, R², F1 or closeness of each task, averaged.",
+    ),
     "calibration_error": (
         "Calibration error",
         "How far its stated confidence is from how often it is right; 0 is best.",
@@ -46,6 +97,16 @@ SCORES = {  # name -> (title, explanation, long explanation)
         "the confidence it states and the accuracy it has.",
     ),
 }
+
+
+PLAIN = frozenset(("mae", "rmse"))  # scores with a unit of their own; the others are shares
+ACCURACY = {"name": "accuracy", "title": "accuracy", "gain": "points"}
+
+
+def metric_of(result: dict[str, Any]) -> dict[str, str]:
+    """What choices and the verdict went by."""
+    found = result.get("metric")
+    return {**ACCURACY, **{key: str(value) for key, value in found.items()}} if isinstance(found, dict) else ACCURACY
 
 
 def number(value: Any) -> float | None:
@@ -83,6 +144,17 @@ def bracket(value: Any) -> str:
     return f"[{100 * pair[0]:.1f}, {100 * pair[1]:.1f}]".replace("-", MINUS)
 
 
+def plain(value: Any) -> str:
+    """50.268 -> 50.27"""
+    found = number(value)
+    return NONE if found is None else f"{found:.4g}".replace("-", MINUS)
+
+
+def plain_bracket(value: Any) -> str:
+    pair = interval(value)
+    return "" if pair is None else f"[{plain(pair[0])}, {plain(pair[1])}]"
+
+
 def duration(value: Any) -> str:
     """3.21 -> 3.2 s; 250 -> 4 min 10 s"""
     seconds = number(value)
@@ -115,7 +187,7 @@ def headline(result: dict[str, Any]) -> dict[str, str]:
         "kind": answer.replace(" ", "-") if answer in ANSWERS else "none",
         "sign": sign,
         "title": title,
-        "sentence": _sentence(answer, verdict, SAMPLES.get(str(result.get("modality")), "samples")),
+        "sentence": _sentence(answer, verdict, SAMPLES.get(str(result.get("modality")), "samples"), metric_of(result)),
         "summary": str(verdict.get("summary") or ""),
     }
 
@@ -130,7 +202,7 @@ def answer_of(comparison: dict[str, Any]) -> str:
     return "helped" if pair[0] > 0 else "hurt"
 
 
-def _sentence(answer: str, verdict: dict[str, Any], samples: str) -> str:
+def _sentence(answer: str, verdict: dict[str, Any], samples: str, metric: dict[str, str]) -> str:
     comparisons = [entry for entry in verdict.get("comparisons") or [] if isinstance(entry, dict)]
     if not comparisons:
         return ""
@@ -143,6 +215,14 @@ def _sentence(answer: str, verdict: dict[str, Any], samples: str) -> str:
         return ""
     sure = f" ({percent(verdict.get('confidence'), 0)} confidence)" if number(verdict.get("confidence")) else ""
     between = f"{_between(*pair)}{sure}" if pair else ""
+    if metric["name"] != "accuracy":
+        high = "higher" if gain >= 0 else "lower"
+        said = f"The {metric['title']} of this model is {_size(gain)} points {high} than that of {baseline}"
+        return (
+            f"{said}; allowing for chance in the test, the true difference lies {_signed(*pair)}{sure}."
+            if pair
+            else said
+        )
     if answer == "no clear gain":
         chance = f": the true difference may be anything {between}" if pair else ""
         return (
@@ -153,6 +233,10 @@ def _sentence(answer: str, verdict: dict[str, Any], samples: str) -> str:
     advice = " Prefer the baseline, or try another pretrained model." if answer == "hurt" else ""
     rights = f"this model gets about {_more(gain)} right than {baseline}"
     return f"Of every 100 new {samples} {rights}{chance}.{advice}"
+
+
+def _signed(low: float, high: float) -> str:
+    return f"between {points(low)} and {points(high)}"
 
 
 def _more(gain: float) -> str:

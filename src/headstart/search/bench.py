@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart import defaults, models, solvers
+from headstart import defaults, models, probing
 from headstart.approaches import Approach
 from headstart.approaches.finetune import seconds_an_epoch
 from headstart.approaches.probe import Probe
@@ -23,8 +23,7 @@ from headstart.models.backbone import Backbone, Features
 from headstart.performing import load_split
 from headstart.runs import Settings, waited
 from headstart.store import Store
-from headstart.tasks import Task
-from headstart.tasks.classification import Classification
+from headstart.tasks import Task, classes_of, learn
 from headstart.training.run import Run
 
 
@@ -88,8 +87,7 @@ class Bench:
     def _probed(self, probe: Probe) -> np.ndarray:
         """What ``Probe.fit`` and its predictor come to, on features that are in memory already."""
         labels, (train, valid) = self.task.encode(self.split.train.labels or []), self.features
-        num_classes = len(self.task.to_dict()["classes"])
-        fitted = solvers.fit(probe.head, train, labels, num_classes, seed=self.seed, groups=self.split.train.groups)
+        fitted = probing.fit(self.task, train, labels, head=probe.head, seed=self.seed, groups=self.split.train.groups)
         with torch.inference_mode():
             return self.task.probabilities(fitted.head.eval()(Features(torch.from_numpy(valid))))
 
@@ -115,7 +113,8 @@ def bench_of(settings: Settings, data: Any, folder: Path) -> Bench:
         backbone = models.load(settings.model)
     defaults.suits(backbone, split.train)
     split = replace(split, test=split.test.subset([]))
-    task = Classification.learn(split.train.labels or [])
+    task = learn(split.task, split.train.labels or [])
+    classes_of(task, "headstart tune")
     with waited(folder / ".features", "another process computes the features"):  # and this one then finds them
         train, valid = (extract(backbone, part, store).vectors for part in (split.train, split.valid))
     epoch = seconds_an_epoch(backbone, task, split) if "gradients" in backbone.provides else 0.0

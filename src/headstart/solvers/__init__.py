@@ -97,7 +97,7 @@ def fit(
     """
     solver: Solver = plugins.variant("solvers", name, Solver)()
     table = standardised(vectors, labels, num_classes)
-    folds = _folds(labels, seed, groups)
+    folds = fold_numbers(labels, seed, groups)
     if folds is None:
         setting = solver.grid[len(solver.grid) // 2]
         return Fitted(solver.solve(table.grown(more, seed), setting, seed), setting, float("nan"), {})
@@ -158,7 +158,7 @@ def _cool(head: Head, divisor: float) -> None:
             head.temperature.fill_(divisor)  # type: ignore[operator,union-attr]
 
 
-def _folds(labels: np.ndarray, seed: int, groups: Sequence[str] | None = None) -> np.ndarray | None:
+def fold_numbers(labels: np.ndarray, seed: int, groups: Sequence[str] | None = None) -> np.ndarray | None:
     """(n,) fold numbers, stratified; None where the rarest class has a single sample.
 
     Groups stay whole where that leaves every class on the larger side of every fold; else it is said.

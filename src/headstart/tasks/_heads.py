@@ -81,6 +81,15 @@ def build(kind: str, state: dict[str, Tensor]) -> Head:
         from headstart.tasks import _layers
 
         head = _layers.empty_like(state)
+    elif kind in ("RegressionHead", "LabelsHead"):
+        from headstart.tasks import _linear
+
+        outputs, dim = state["linear.weight"].shape
+        head = {"RegressionHead": _linear.RegressionHead, "LabelsHead": _linear.LabelsHead}[kind](dim, outputs)
+    elif kind == "OrdinalHead":
+        from headstart.tasks import _linear
+
+        head = _linear.OrdinalHead(state["linear.weight"].shape[1], len(state["gaps"]) + 2)
     else:
         raise ValueError(f"no head is called {kind!r}")
     head.load_state_dict(state)

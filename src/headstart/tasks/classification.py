@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from headstart.errors import DataError
 from headstart.metrics import classification as metrics
-from headstart.tasks import Task
+from headstart.tasks import Answer, Metric, Task
 from headstart.tasks._heads import LinearHead
 
 
@@ -20,11 +22,18 @@ class Classification(Task):
     """The class names, in the order of the head's outputs; the order is saved with the weights."""
 
     classes: tuple[str, ...]
+    kind = "classification"
     needs = frozenset({"vector"})
+    metric = Metric("accuracy", "accuracy", "points")
+    linear = "logistic regression"
 
     @classmethod
-    def learn(cls, labels: Sequence[str]) -> Classification:
+    def learn(cls, labels: Sequence[str], given: str = "") -> Classification:
         return cls(tuple(sorted(set(labels))))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self.classes
 
     def encode(self, labels: Sequence[str]) -> np.ndarray:
         """(n,) int64 class numbers.
@@ -48,8 +57,30 @@ class Classification(Task):
     def probabilities(self, output: Tensor) -> np.ndarray:
         return output.detach().double().softmax(1).cpu().numpy()
 
+    def answer(self, row: np.ndarray) -> Answer:
+        label = self.classes[int(row.argmax())]
+        return Answer(label, label, float(row.max()), dict(zip(self.classes, row.tolist(), strict=True)))
+
     def score(self, probabilities: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
         return metrics.scores(probabilities, self.encode(labels), self.classes)
+
+    def judged(self, output: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
+        loss = metrics.log_loss(output, self.encode(labels))
+        found = self.score(self.probabilities(torch.from_numpy(output)), labels)
+        return {**{name: found[name] for name in ("accuracy", "precision", "recall", "f1")}, "loss": loss}
+
+    def merits(self, probabilities: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+        return (probabilities.argmax(1) == self.encode(labels)).astype(float)
+
+    def strata(self, labels: Sequence[str]) -> list[str]:
+        return list(labels)
+
+    def counts(self, labels: Sequence[str]) -> dict[str, int]:
+        tally = Counter(labels)
+        return {name: tally[name] for name in sorted(tally)}
+
+    def tuned(self, probabilities: np.ndarray, labels: Sequence[str]) -> Classification:
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": "classification", "classes": list(self.classes)}

@@ -25,11 +25,20 @@ Json = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="The run folder; by default the next free runs/N.")]
 Labels = Annotated[
-    str | None, typer.Option(help="Column of the labels in a table (default: label); for a folder, a pattern.")
+    str | None,
+    typer.Option(help="Column of the labels in a table (default: label), or several: A,B; for a folder, a pattern."),
 ]
 Paths = Annotated[str | None, typer.Option(help="Column of the file paths in a table (default: guessed).")]
 Text = Annotated[str | None, typer.Option(help="Column of the texts in a table (default: guessed).")]
 Kind = Annotated[str | None, typer.Option(help="image, text, audio or table (default: found from the data).")]
+Kinds = Annotated[
+    str,
+    typer.Option(
+        "--task",
+        help="auto (found from the labels), classification, regression, ordinal[:LOW<MID<HIGH], multilabel[:DELIMITER]; or "
+        "COLUMN=KIND,... for several columns of labels.",
+    ),
+]
 OnBad = Annotated[str, typer.Option(help="Samples that cannot be read: error or skip.")]
 
 
@@ -128,11 +137,13 @@ def show_record(record: Any, as_json: bool) -> None:
     for reason in result["reasons"]:
         print(f"because {reason}")
     print_scores(result["scores"])
+    metric = result["metric"]
     if result["verdict"]:
         for row in result["verdict"]["comparisons"]:
             low, high = (100 * bound for bound in row["interval"])
-            accuracy = result["baselines"][row["baseline"]]["accuracy"]
-            print(f"  against {row['title']} ({accuracy:.3f}): {100 * row['gain']:+.1f} points [{low:.1f}, {high:.1f}]")
+            worth = result["baselines"][row["baseline"]][metric["name"]]
+            shown = "none" if worth is None else f"{worth:.3f}"
+            print(f"  against {row['title']} ({shown}): {100 * row['gain']:+.1f} {metric['gain']} [{low:.1f}, {high:.1f}]")
         print(f"verdict: {result['verdict']['summary']}")
     else:
         print("verdict: none, for no baseline was trained")
@@ -163,9 +174,25 @@ def show_search(tuned: Any, as_json: bool) -> None:
     print(f"search:  {report}")
 
 
-def print_scores(scores: dict[str, Any]) -> None:
+SHOWN = {"r2": "R2", "mae": "mean absolute error", "rmse": "root mean square error", "closeness": "closeness",
+         "kappa": "quadratic kappa", "accuracy": "accuracy", "f1_samples": "F1 of a sample's labels",
+         "f1_micro": "micro F1", "f1_macro": "macro F1", "mean_average_precision": "mean average precision",
+         "labels_right": "labels right"}  # fmt: skip
+
+
+def print_scores(scores: dict[str, Any], before: str = "") -> None:
+    """The scores of one task on a line or two, each with its interval."""
+    if "precision" not in scores:
+        for name, title in SHOWN.items():
+            if scores.get(name) is not None:
+                pair = scores.get(f"{name}_interval")
+                between = f" [{pair[0]:.4g}, {pair[1]:.4g}]" if pair else ""
+                print(f"{before}{title} {scores[name]:.4g}{between}")
+        for name, row in scores.get("per_output", {}).items():
+            print_scores(row, f"{before}{name}: ")
+        return
     low, high = scores["accuracy_interval"]
-    print(f"accuracy {scores['accuracy']:.3f} [{low:.3f}, {high:.3f}]  precision {scores['precision']:.3f}  "
+    print(f"{before}accuracy {scores['accuracy']:.3f} [{low:.3f}, {high:.3f}]  precision {scores['precision']:.3f}  "
           f"recall {scores['recall']:.3f}  F1 {scores['f1']:.3f}  calibration error {scores['calibration_error']:.3f}")  # fmt: skip
 
 

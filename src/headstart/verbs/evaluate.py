@@ -33,6 +33,6 @@ def evaluate(
             return
         print(f"{scores['samples']} samples of {scores['data']}")
         print_scores(scores)
-        for name, row in scores["per_class"].items():
+        for name, row in scores.get("per_class", {}).items():
             print(f"  {name:24} precision {row['precision']:.3f}  recall {row['recall']:.3f}  F1 {row['f1']:.3f}  "
                   f"({row['support']})")  # fmt: skip

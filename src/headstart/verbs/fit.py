@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.verbs import Json, Kind, Labels, OnBad, Out, Paths, Text, parsed, seconds, show_record, spoken
+from headstart.verbs import Json, Kind, Kinds, Labels, OnBad, Out, Paths, Text, parsed, seconds, show_record, spoken
 
 ORDER = 10
 EPILOG = (
@@ -37,6 +37,7 @@ def fit(
     text: Text = None,
     group: Annotated[str | None, typer.Option(help="Column (for a folder: pattern) of what must not be split.")] = None,
     modality: Kind = None,
+    task: Kinds = "auto",
     as_json: Json = False,
 ) -> None:
     """Adapt a model to labelled data; ends with a verdict, a report and a run folder."""
@@ -48,6 +49,6 @@ def fit(
         record = fitting.fit(
             data, model, chosen, out=folder, baseline=baseline, seed=seed, shots=shots,
             budget=seconds(budget) if budget else None, on_bad=on_bad, waive=tuple(waive or ()), labels=labels, paths=paths, text=text, group=group,
-            modality=modality,
+            modality=modality, task=task,
         )  # fmt: skip
         show_record(record, as_json)

@@ -26,10 +26,13 @@ def predict(
     with spoken(as_json):
         found = fitting.load(run).predict([given(file) for file in files])
         if as_json:
-            rows = [{"name": p.name, "label": p.label, "probability": p.probability, "probabilities": p.probabilities}
-                    for p in found]  # fmt: skip
+            rows = [{"name": p.name, "label": p.label, "probability": p.probability, "probabilities": p.probabilities,
+                     "value": p.value} for p in found]  # fmt: skip
             print(json.dumps({"predictions": rows}, ensure_ascii=False))
             return
         for prediction in found:
             ranked = sorted(prediction.probabilities.items(), key=lambda entry: -entry[1])[:top]
-            print(f"{prediction.name}  " + "  ".join(f"{name} {share:.3f}" for name, share in ranked))
+            # where the answer is no single class (a number, several labels, a median grade) it stands in front
+            answer = "" if prediction.probability is not None and prediction.label == ranked[0][0] else prediction.label
+            shares = "  ".join(f"{name} {share:.3f}" for name, share in ranked)
+            print("  ".join(part for part in (prediction.name, answer, shares) if part))

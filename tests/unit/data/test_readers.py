@@ -158,7 +158,6 @@ class TestTables:
             ("path,label\na.png,0\n", {"paths": "pat"}, "Did you mean 'path'"),
             ("path,label\n", {}, "no rows"),
             ("", {}, "no rows"),
-            ("path,label\na.png,0\nc.png,\nc.png, \n", {}, r"empty in 2 of 3 rows: 2, 3"),
             ("path,label\na.png,0\n../x.png,1\n", {}, r"outside its folder .*row 2: \.\./x\.png"),
             ("path,label\na.png,0\n/etc/passwd,1\n", {}, "outside its folder"),
             ("path,label\ngone.png,0\n", {}, "None of the 1 files"),
@@ -222,8 +221,8 @@ class TestParquet:
 
     def test_missing_label_and_damaged_file(self, tmp_path):
         path = self.write(tmp_path / "1.parquet", {"image": [png(1), png(2)], "label": [0.0, float("nan")]})
-        with pytest.raises(DataError, match="rows: 2"):
-            read(path)
+        found = read(path)
+        assert list(found.labels) == ["0"] and "were left out: rows 2" in found.notes[0]
         (tmp_path / "2.parquet").write_bytes(b"PAR1 nonsense")
         with pytest.raises(DataError, match="cannot be read as Parquet"):
             read(tmp_path / "2.parquet")
@@ -480,8 +479,9 @@ class TestSplitTables:
         with pytest.raises(DataError, match=r"test\.csv has the columns .*'more'.*expected the same"):
             read(tmp_path)
         (tmp_path / "test.csv").unlink()
-        with pytest.raises(DataError, match=r"empty in 1 of 2 rows: 2 of train\.csv"):
-            read(tmp_path)
+        found = read(tmp_path)
+        assert list(found.labels) == ["x"] and list(found.items) == ["a"]
+        assert any(note.startswith("1 of 2 rows have no label") and "2 of train.csv" in note for note in found.notes)
 
     def test_one_reader_for_every_folder(self, tmp_path):
         from headstart.data.readers import folder, split_tables

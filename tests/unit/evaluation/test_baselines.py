@@ -25,7 +25,7 @@ def scratch_that_trains(monkeypatch: pytest.MonkeyPatch, num_epochs: int, diverg
         return SimpleNamespace(probabilities=lambda test: np.full((len(test), 3), 1 / 3))
 
     monkeypatch.setattr(Scratch, "fit", fit)
-    monkeypatch.setattr(module, "raw_probabilities", lambda task, split, seed: np.full((len(split.test), 3), 1 / 3))
+    monkeypatch.setattr(module, "raw_predictions", lambda task, split, seed: (np.full((len(split.test), 3), 1 / 3), task))
 
 
 @pytest.mark.parametrize(

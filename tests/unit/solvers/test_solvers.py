@@ -116,15 +116,15 @@ def test_the_setting_is_chosen_by_cross_validation() -> None:
 
 def test_folds_are_stratified_and_seeded() -> None:
     labels = np.array([0] * 40 + [1] * 8 + [2] * 5)
-    folds = solvers._folds(labels, 0)
+    folds = solvers.fold_numbers(labels, 0)
     assert folds is not None and set(folds) == {0, 1, 2, 3}
     for label in range(3):
         counts = np.bincount(folds[labels == label], minlength=4)
         assert counts.max() - counts.min() <= 1
-    assert np.array_equal(folds, solvers._folds(labels, 0))  # type: ignore[arg-type]
-    assert not np.array_equal(folds, solvers._folds(labels, 1))  # type: ignore[arg-type]
-    assert set(solvers._folds(np.array([0, 0, 0, 1, 1]), 0)) == {0, 1}  # type: ignore[arg-type]
-    assert solvers._folds(np.array([0, 0, 0, 1]), 0) is None
+    assert np.array_equal(folds, solvers.fold_numbers(labels, 0))  # type: ignore[arg-type]
+    assert not np.array_equal(folds, solvers.fold_numbers(labels, 1))  # type: ignore[arg-type]
+    assert set(solvers.fold_numbers(np.array([0, 0, 0, 1, 1]), 0)) == {0, 1}  # type: ignore[arg-type]
+    assert solvers.fold_numbers(np.array([0, 0, 0, 1]), 0) is None
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -198,7 +198,7 @@ def test_logistic_regression_is_chosen_by_its_own_loss() -> None:
     vectors = (np.eye(4)[labels] @ rng.normal(size=(4, 40)) + 1.5 * rng.normal(size=(160, 40))).astype(np.float32)
     labels = np.where(rng.random(160) < 0.25, rng.integers(0, 4, 160), labels)  # a quarter of the labels is noise
     found = solvers.fit("logistic", vectors, labels, 4)
-    table, folds = solvers.standardised(vectors, labels, 4), solvers._folds(labels, 0)
+    table, folds = solvers.standardised(vectors, labels, 4), solvers.fold_numbers(labels, 0)
     losses = {}
     for setting in Logistic.grid:
         held_out = np.empty((160, 4))
@@ -222,7 +222,7 @@ def test_groups_are_not_split_by_cross_validation() -> None:
     apart = solvers.fit("logistic", vectors, labels, 2, groups=[str(group) for group in groups])
     assert solvers.fit("logistic", vectors, labels, 2).accuracy > 0.95
     assert apart.accuracy < 0.7
-    folds = solvers._folds(labels, 0, [str(group) for group in groups])
+    folds = solvers.fold_numbers(labels, 0, [str(group) for group in groups])
     assert all(len(set(folds[groups == group])) == 1 for group in range(40))
     assert np.ptp(np.bincount(folds)) <= 12 and len(set(folds)) == solvers.FOLDS
 
@@ -230,6 +230,6 @@ def test_groups_are_not_split_by_cross_validation() -> None:
 def test_groups_are_split_where_a_class_has_one(capsys: pytest.CaptureFixture[str]) -> None:
     labels, groups = np.arange(40) // 20, ["a"] * 20 + ["b"] * 20
     with progress.speaking():
-        folds = solvers._folds(labels, 0, groups)
+        folds = solvers.fold_numbers(labels, 0, groups)
     assert len(set(folds)) == solvers.FOLDS
     assert "splits groups" in "".join(capsys.readouterr())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from headstart.data.dataset import Dataset, Item
 from headstart.data.modalities import by_suffix, nouns
 from headstart.data.readers import ReadOptions, first_few, main_kind, named, split_name
 from headstart.data.readers._features import features, is_missing, number
+from headstart.data.readers._labels import label_texts, texts
 from headstart.errors import DataError
 
 SOUND_COLUMNS = ("audio", "audio_path", "sound", "recording", "wav")
@@ -48,9 +48,8 @@ def table(
     if not num_rows:
         raise DataError(f"The table {origin} has no rows; expected one row per sample")
     rows = rows or [str(row) for row in range(1, num_rows + 1)]
-    label, notes = label_column(columns, options, origin)
-    options = replace(options, label_column=label)
-    kind, name = _samples_column(columns, options, origin)
+    chosen, notes = label_columns(columns, options, origin)
+    kind, name = _samples_column(columns, options, chosen, origin)
     if kind == "path":
         modality, kept, said = _file_kind(columns[name], options.modality, name, origin)
         columns = {key: [values[i] for i in kept] for key, values in columns.items()}
@@ -58,7 +57,7 @@ def table(
         items, names = _files(columns[name], name, folder, origin, rows)
     else:
         modality, names = kind, [f"row {row}" for row in rows]
-        taken = {label, options.group, "split"}
+        taken = {*chosen, options.group, "split"}
         if kind == "text":
             others = [column for column in columns if column not in {*taken, name}]
             said = [f"the texts stand in the column {name!r}; left out: {first_few(others, 8)}"] if others else []
@@ -66,18 +65,21 @@ def table(
         else:
             items, said = features({key: values for key, values in columns.items() if key not in taken}, origin)
     notes += said
-    labels = None
-    if label is not None:
-        labels = _texts(columns[label], label, origin, rows)
-        if labels is None:
-            notes.append(f"the column {label!r} is empty, so the data was read without labels")
+    labels: list[str | None] | None = None
+    if chosen:
+        labels, said = label_texts({name: columns[name] for name in chosen}, origin, rows)
+        notes += said
     groups = None
     if options.group is not None:
-        groups = _texts(column(columns, options.group, "group", origin), options.group, origin, rows)
+        groups = texts(column(columns, options.group, "group", origin), options.group, origin, rows)
         if groups is None:
             raise DataError(f"The group column {options.group!r} of {origin} is empty; {named('group')} names another")
     declared, said = _declared(columns)
-    return Dataset(items, names, labels, modality, groups, declared, origin, (*notes, *said))
+    found = Dataset(items, names, None, modality, groups, declared, origin, (*notes, *said))
+    if labels is None:
+        return found
+    known = [i for i, label in enumerate(labels) if label is not None]
+    return replace(found.subset(known), labels=[label for label in labels if label is not None])
 
 
 def column(columns: Mapping[str, Any], name: str, argument: str, origin: str) -> Any:
@@ -97,15 +99,22 @@ def column(columns: Mapping[str, Any], name: str, argument: str, origin: str) ->
     )
 
 
-def label_column(columns: Mapping[str, Any], options: ReadOptions, origin: str) -> tuple[str | None, list[str]]:
-    """The column with the class, and a note where it was guessed because nobody named one.
+def label_columns(columns: Mapping[str, Any], options: ReadOptions, origin: str) -> tuple[list[str], list[str]]:
+    """The columns with labels, and a note where one was guessed because nobody named any.
 
     Raises:
-        DataError: there is none, or more than one could be meant.
+        DataError: there is none, more than one could be meant, or one is named twice.
     """
     wanted = options.label_column
     if wanted is None or wanted in columns:
-        return wanted, []
+        return [] if wanted is None else [wanted], []
+    if "," in wanted:
+        names = [name.strip() for name in wanted.split(",")]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise DataError(f"Two tasks of {origin} are called {twice[0]!r}; name each column of labels once")
+        for name in names:
+            column(columns, name, "labels", origin)
+        return names, []
     guesses = [name for name in columns if name.lower() in LABEL_COLUMNS and name != options.group]
     if wanted != "label" or not guesses:
         column(columns, wanted, "labels", origin)
@@ -114,7 +123,7 @@ def label_column(columns: Mapping[str, Any], options: ReadOptions, origin: str) 
             f"The table {origin} has no column 'label', and {' and '.join(map(repr, guesses))} could be meant. "
             f"Name the right one with {named('labels')}"
         )
-    return guesses[0], [f"the labels were taken from the column {guesses[0]!r}; {named('labels')} names another"]
+    return guesses[:1], [f"the labels were taken from the column {guesses[0]!r}; {named('labels')} names another"]
 
 
 def split_files(folder: Path) -> dict[Path, str]:
@@ -126,7 +135,7 @@ def split_files(folder: Path) -> dict[Path, str]:
     return found if is_whole and "train" in found.values() and not any(path.is_dir() for path in entries) else {}
 
 
-def _samples_column(columns: Columns, options: ReadOptions, origin: str) -> tuple[str, str]:
+def _samples_column(columns: Columns, options: ReadOptions, labels: Sequence[str], origin: str) -> tuple[str, str]:
     """("path" | "text" | "table", name of the column)."""
     if options.path_column is not None and options.text_column is not None:
         raise DataError(
@@ -138,7 +147,7 @@ def _samples_column(columns: Columns, options: ReadOptions, origin: str) -> tupl
     if options.text_column is not None:
         column(columns, options.text_column, "text", origin)
         return "text", options.text_column
-    free = {name: columns[name] for name in columns if name not in {options.label_column, options.group, "split"}}
+    free = {name: columns[name] for name in columns if name not in {*labels, options.group, "split"}}
     wanted = options.modality
     if wanted == "table":
         return "table", ""
@@ -259,37 +268,6 @@ def _files(
             f"{named('paths')}, or that of texts with {named('text')}, or read features with --modality table"
         )
     return items, names
-
-
-def _texts(values: Sequence[Any], name: str, origin: str, rows: Sequence[str]) -> list[str] | None:
-    """The column as strings, or None if it is empty throughout."""
-    missing = [row for row, value in zip(rows, values, strict=True) if _is_empty(value)]
-    if len(missing) == len(values):
-        return None
-    if missing:
-        raise DataError(
-            f"The column {name!r} of {origin} is empty in {len(missing)} of {len(values)} rows: "
-            f"{first_few(missing, 10)}. "
-            "Expected a value in each; fill them in or delete these rows (the first below the header is 1)"
-        )
-    return [_text(value, name, origin) for value in values]
-
-
-def _is_empty(value: Any) -> bool:
-    """Stricter than for features: a class may be called "NA" or "null"."""
-    if isinstance(value, str):
-        return value.strip() in ("", "nan", "NaN")
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _text(value: Any, name: str, origin: str) -> str:
-    if isinstance(value, (list, tuple, dict, bytes)):
-        raise DataError(
-            f"The column {name!r} of {origin} holds values of type {type(value).__name__}; expected one name or number"
-        )
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))  # a column of integers with a gap comes as floats
-    return str(value)
 
 
 def _declared(columns: Columns) -> tuple[list[str] | None, list[str]]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import Dataset, Item, Sound
+from headstart.data.labels import joined
 from headstart.data.modalities import nouns
 from headstart.data.readers import ReadOptions, first_few, named
 from headstart.errors import DataError
@@ -116,10 +117,32 @@ def _check_pictures(pictures: np.ndarray) -> None:
 
 
 def _labels(labels: Any, num_samples: int, what: str) -> list[str]:
+    if isinstance(labels, Mapping) or (isinstance(labels, np.ndarray) and labels.ndim == 2):
+        return _columns(labels, num_samples, what)
     values = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
     if len(values) != num_samples:
         raise DataError(f"There are {num_samples} {what} and {len(values)} labels; expected as many of both")
     odd = [i for i, value in enumerate(values) if value is None or value != value or isinstance(value, (list, tuple))]
     if odd:
         raise DataError(f"The labels at {first_few(odd)} are missing or no single values; expected one class a sample")
-    return [str(int(value)) if isinstance(value, float) and value.is_integer() else str(value) for value in values]
+    return [_text(value) for value in values]
+
+
+def _columns(labels: Any, num_samples: int, what: str) -> list[str]:
+    """Labels by name ({"fine": [...], "coarse": [...]}), or an array (n, k); None and NaN are missing."""
+    by_name = dict(labels) if isinstance(labels, Mapping) else {f"y{i}": labels[:, i] for i in range(labels.shape[1])}
+    columns = {str(name): value.tolist() if isinstance(value, np.ndarray) else list(value)
+               for name, value in by_name.items()}  # fmt: skip
+    for name, values in columns.items():
+        if len(values) != num_samples:
+            raise DataError(f"There are {num_samples} {what} and {len(values)} labels {name!r}; expected as many of both")
+    texts = {name: [None if value is None or value != value else _text(value) for value in values]
+             for name, values in columns.items()}  # fmt: skip
+    rows = [{name: values[i] for name, values in texts.items()} for i in range(num_samples)]
+    if bare := [i for i, row in enumerate(rows) if all(value is None for value in row.values())]:
+        raise DataError(f"The samples at {first_few(bare)} have no label at all; leave them out")
+    return [joined(row) for row in rows]
+
+
+def _text(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

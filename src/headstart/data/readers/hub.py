@@ -7,7 +7,7 @@ from typing import Any
 
 from headstart.data.dataset import Dataset
 from headstart.data.readers import ReadOptions, split_name
-from headstart.data.readers._table import PATH_COLUMNS, column, label_column, table
+from headstart.data.readers._table import PATH_COLUMNS, column, label_columns, table
 from headstart.errors import DataError
 
 
@@ -68,9 +68,10 @@ def _columns(part: Any, options: ReadOptions) -> dict[str, list[Any]]:
 
     part = part.with_format(None)
     needed = {"split"} & set(part.column_names)
-    label, _ = label_column(part.features, options, "hub dataset")
+    labels, _ = label_columns(part.features, options, "hub dataset")
     samples = options.path_column or options.text_column
-    chosen = ((samples, "text" if options.text_column else "paths"), (label, "labels"), (options.group, "group"))
+    chosen = ((samples, "text" if options.text_column else "paths"), (options.group, "group"),
+              *((label, "labels") for label in labels))  # fmt: skip
     for name, argument in chosen:
         if name is not None:
             column(part.features, name, argument, "hub dataset")

@@ -8,7 +8,7 @@ from typing import Any
 from headstart import plugins
 from headstart.data.dataset import Dataset
 from headstart.data.readers import ReadOptions, first_few
-from headstart.data.readers._table import label_column, split_files, table
+from headstart.data.readers._table import label_columns, split_files, table
 from headstart.errors import DataError
 
 
@@ -26,10 +26,10 @@ def read(source: Path, options: ReadOptions) -> Dataset:
     training = next(path for path, split in files.items() if split == "train")
     parts = {path: _columns(path) for path in sorted(files, key=lambda path: path != training)}
     first = parts[training]
-    label, notes = label_column(first, options, str(training))
-    unlabelled = [path.name for path, part in parts.items() if label is not None and label not in part]
+    labels, notes = label_columns(first, options, str(training))
+    unlabelled = [path.name for path, part in parts.items() if any(label not in part for label in labels)]
     if unlabelled:
-        notes.append(f"left out, for there is no column {label!r}: {first_few(unlabelled)}")
+        notes.append(f"left out, for there is no column {', '.join(map(repr, labels))}: {first_few(unlabelled)}")
     merged: dict[str, list[Any]] = {name: [] for name in (*first, "split")}
     rows: list[str] = []
     for path, part in parts.items():

@@ -12,7 +12,7 @@ from headstart.models.frontends import log_mel, padded
 
 NAME = "spectrum"
 TITLE = "a linear model on mean log-mel spectra"
-WHAT = "logistic regression on the mean and the deviation of 64 log-mel bands over time"
+WHAT = "the mean and the deviation of 64 log-mel bands over time"
 RATE = 16_000  # Hz
 
 

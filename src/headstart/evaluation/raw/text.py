@@ -9,7 +9,7 @@ from headstart.data.modalities.text import Text
 
 NAME = "words"
 TITLE = "a linear model on word counts"
-WHAT = "logistic regression on tf-idf of words and pairs of words"
+WHAT = "tf-idf of words and pairs of words"
 MOST = 8192  # columns; the most frequent ones are kept, and the matrix is dense
 
 

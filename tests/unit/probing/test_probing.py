@@ -1,0 +1,121 @@
+"""Fitted heads are as good as scikit-learn's linear models on the same features."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from headstart import probing
+from headstart.data.labels import joined
+from headstart.errors import ConfigError, Incompatible
+from headstart.models.backbone import Features
+from headstart.probing.multilabel import minimum
+from headstart.probing.ordinal import minima
+from headstart.tasks import Task
+from headstart.tasks._heads import build
+from headstart.tasks.classification import Classification
+from headstart.tasks.multilabel import Multilabel
+from headstart.tasks.ordinal import Ordinal
+from headstart.tasks.regression import Regression
+
+
+def said(head: torch.nn.Module, task: Task, vectors: np.ndarray) -> np.ndarray:
+    with torch.inference_mode():
+        return task.probabilities(head(Features(torch.from_numpy(vectors))))
+
+
+def diabetes() -> tuple[np.ndarray, list[str]]:
+    found = load_diabetes()
+    return (found.data * 100 + 7).astype(np.float32), [str(value) for value in found.target]
+
+
+def test_regression_is_ridge_regression() -> None:
+    vectors, labels = diabetes()
+    task = Regression.learn(labels[:300])
+    fitted = probing.fit(task, vectors[:300], task.encode(labels[:300]))
+    setting = float(fitted.said.rpartition(" at ")[2])
+    mean, scale = vectors[:300].mean(0), vectors[:300].std(0)
+    actual = np.array(labels, float)
+    wanted = Ridge(alpha=setting * 300).fit((vectors[:300] - mean) / scale, actual[:300])
+    assert said(fitted.head, task, vectors[300:])[:, 0] == pytest.approx(
+        wanted.predict((vectors[300:] - mean) / scale), rel=2e-3
+    )
+    again = build("RegressionHead", fitted.head.state_dict())
+    assert np.array_equal(said(again, task, vectors), said(fitted.head, task, vectors))
+
+
+def test_outputs_with_gaps_are_fitted_on_what_is_known() -> None:
+    vectors, labels = diabetes()
+    rows = [joined({"a": label, "b": None if i % 3 else label}) for i, label in enumerate(labels)]
+    task = Regression.learn(rows)
+    both = probing.fit(task, vectors, task.encode(rows)).head
+    known = [i for i in range(len(rows)) if i % 3 == 0]
+    single = Regression.learn([labels[i] for i in known])
+    alone = probing.fit(single, vectors[known], single.encode([labels[i] for i in known])).head
+    assert said(both, task, vectors)[:, 1] == pytest.approx(said(alone, single, vectors)[:, 0], rel=1e-4)
+
+
+def test_every_label_is_a_logistic_regression() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(150, 6)).astype(np.float32)
+    y = (x @ rng.normal(size=(6, 3)) + rng.normal(size=(150, 3)) > [0, 1, -1]).astype(np.float32)
+    known = y.copy()
+    known[:50, 1] = np.nan
+    weight, bias = minimum(x, known, (0.01,), tolerance=1e-5)
+    for place, rows in ((0, slice(0, 150)), (1, slice(50, 150))):
+        number = len(y[rows])
+        wanted = LogisticRegression(C=1 / (0.01 * number), tol=1e-8, max_iter=1000).fit(x[rows], y[rows, place])
+        assert weight[0, place] == pytest.approx(wanted.coef_[0], abs=5e-3)
+        assert bias[0, place] == pytest.approx(wanted.intercept_[0], abs=5e-3)
+
+
+def test_two_grades_are_a_logistic_regression() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 5)).astype(np.float32)
+    y = (x[:, 0] - x[:, 1] + rng.normal(size=200) > 0.3).astype(np.int64)
+    weight, first, _ = minima(x, y, 2, (0.01,), tolerance=1e-5)[0]
+    wanted = LogisticRegression(C=1 / (0.01 * 200), tol=1e-8, max_iter=1000).fit(x, y)
+    assert weight[0].numpy() == pytest.approx(wanted.coef_[0], abs=5e-3)
+    assert -first.item() == pytest.approx(wanted.intercept_[0], abs=5e-3)
+
+
+def test_grades_from_a_latent_score_are_found_again() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(3000, 4)).astype(np.float32)
+    truth, cuts = np.array([2.0, -1.0, 0.5, 0.0]), np.array([-2.0, 0.0, 1.0])
+    y = np.searchsorted(cuts, x @ truth + rng.logistic(size=3000))
+    weight, first, gaps = minima(x, y, 4, (1e-5,), tolerance=1e-5)[0]
+    assert weight[0].numpy() == pytest.approx(truth, abs=0.2)
+    assert torch.cat([first, first + gaps.exp().cumsum(0)]).numpy() == pytest.approx(cuts, abs=0.2)
+
+
+def test_an_ordinal_head_beats_classes_without_order_in_absolute_error() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(700, 20)).astype(np.float32)
+    y = np.digitize(x[:, :5].sum(1) + rng.normal(size=700), [-3, -1.5, 0, 1.5, 3])
+    labels = [str(grade) for grade in y]
+    errors = {}
+    for kind in (Ordinal, Classification):
+        task = kind.learn(labels[:200])
+        head = probing.fit(task, x[:200], task.encode(labels[:200])).head
+        answers = [int(task.answer(row).label) for row in said(head, task, x[200:])]
+        errors[kind.__name__] = float(np.abs(np.array(answers) - y[200:]).mean())
+    assert errors["Ordinal"] < errors["Classification"]
+
+
+def test_labels_that_always_or_never_occur_are_no_crash() -> None:
+    vectors = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    labels = ["a"] * 18 + ["a;b", "a"]
+    task = Multilabel.learn(labels)
+    found = said(probing.fit(task, vectors, task.encode(labels)).head, task, vectors)
+    assert np.isfinite(found).all() and (found[:, 0] > 0.9).all()
+
+
+def test_heads_of_another_task_are_refused() -> None:
+    task = Regression.learn(["1", "2", "3"])
+    with pytest.raises(Incompatible, match="head svm is not for the task regression; there are: ridge"):
+        probing.check(task, "svm")
+    with pytest.raises(ConfigError, match="no head 'rigde' for the task regression"):
+        probing.check(task, "rigde")
+    assert probing.check(task, "auto") == "ridge" and probing.check(Classification(("a", "b")), "auto") == "logistic"

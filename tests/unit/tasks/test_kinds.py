@@ -1,0 +1,61 @@
+"""Which kind of task labels look like, and what the user says instead."""
+
+import pytest
+
+from headstart.data.labels import columns, joined, parted
+from headstart.errors import ConfigError
+from headstart.tasks._kinds import stated
+
+CASES = [
+    (["a", "b", "a"], "classification"),
+    (["0", "1", "2"] * 30, "classification"),
+    ([str(i % 81) for i in range(900)], "classification"),  # ids of classes
+    (["0.5", "1.25", "3"], "regression"),
+    (["1.0", "2.0", "1.0"], "classification"),
+    ([str(i * 7 % 211) for i in range(300)], "regression"),  # amounts: hardly any comes often
+    (["cat;dog", "cat", "dog", "cat;bird;dog", "bird"], "multilabel:;"),
+    (["cat|dog", "dog|bird", "cat|bird", "cat"], "multilabel:|"),
+    (["Smith, John", "Doe, Jane"], "classification"),
+    (["a;b", "c;d"], "classification"),  # nothing in common: names that hold a semicolon
+    (["3", "nan", "4.5", "2.25"], "regression"),
+]
+
+
+@pytest.mark.parametrize(("labels", "wanted"), CASES)
+def test_labels_of_one_column(labels: list[str], wanted: str) -> None:
+    found = stated("auto", labels)
+    assert found.task == wanted and wanted.partition(":")[0] in found.why + "classification"
+
+
+def rows(**columns: list[str | None]) -> list[str]:
+    return [joined(dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
+
+
+def test_labels_of_several_columns() -> None:
+    assert stated("auto", rows(cat=["0", "1"], dog=["1", None])).task == "multilabel"
+    assert stated("auto", rows(x=["0.5", "1.5", "2"], y=["7.25", "3", "1"])).task == "regression"
+    mixed = rows(kind=["a", "b", "a"], size=["0.5", "1.5", "2"])
+    assert stated("auto", mixed).task == "multitask:kind=classification,size=regression"
+    assert stated("kind=ordinal:b<a", mixed).task == "multitask:kind=ordinal:b<a,size=regression"
+    assert stated("classification", mixed).task == "multitask:kind=classification,size=classification"
+    assert stated("multilabel", rows(cat=["0", "1"], dog=["1", "1"])).task == "multilabel"
+
+
+def test_what_cannot_be_is_said() -> None:
+    mixed = rows(kind=["a", "b"], size=["0.5", "1.5"])
+    with pytest.raises(ConfigError, match="two tasks are called 'kind'"):
+        stated("kind=ordinal,kind=classification", mixed)
+    with pytest.raises(ConfigError, match="no COLUMN=KIND of the label columns kind, size"):
+        stated("colour=regression", mixed)
+    with pytest.raises(ConfigError, match="names columns"):
+        stated("a=regression", ["1", "2"])
+    with pytest.raises(ConfigError, match=r"There is no 'regresion'.*Did you mean 'regression'"):
+        stated("regresion", ["1", "2"])
+
+
+def test_labels_are_put_together_and_taken_apart() -> None:
+    row: dict[str, str | None] = {"fine": 'ü "7"', "coarse": None}
+    assert parted(joined(row)) == row
+    assert parted("{x}") is None and parted("plain") is None and parted('{"a": 3}') is None
+    assert columns([joined(row), joined({"fine": "1", "coarse": "2"})]) == {"fine": ['ü "7"', "1"], "coarse": [None, "2"]}
+    assert columns(["a", joined(row)]) == {} and columns([]) == {}
