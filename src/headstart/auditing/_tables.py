@@ -15,7 +15,8 @@ from headstart import plugins
 from headstart.auditing._plan import Change
 from headstart.data.dataset import Dataset
 from headstart.data.readers import ReadOptions
-from headstart.data.readers._table import label_column, split_files
+from headstart.data.readers._labels import is_empty
+from headstart.data.readers._table import label_columns, split_files
 from headstart.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def write(source: Path, audit: Audit, planned: Sequence[Change], draft: Path) ->
     )
     folder = source if source.is_dir() else source.parent
     parts, others = _parts(source, options)
-    rows = _rows(parts, audit.dataset)
-    label = label_column(parts[0].columns, options, str(source))[0]
+    label = _label(parts[0], options, str(source))
+    rows = _rows(parts, audit.dataset, label)
     by_index: dict[int, list[Change]] = {}
     for change in planned:
         by_index.setdefault(change.index, []).append(change)
@@ -80,14 +81,29 @@ def _parts(source: Path, options: ReadOptions) -> tuple[list[_Part], list[Path]]
     files = split_files(source)
     paths = sorted(files, key=lambda path: files[path] != "train")
     parts = [_Part(path, columns(path)) for path in paths]
-    label = label_column(parts[0].columns, options, str(source))[0]
+    label = _label(parts[0], options, str(source))
     labelled = [part for part in parts if label is None or label in part.columns]
     return labelled, [part.path for part in parts if part not in labelled]
 
 
-def _rows(parts: list[_Part], dataset: Dataset) -> list[tuple[_Part, int]]:
-    """The table and row of each sample. Readers keep the order and leave out rows of another kind of file."""
+def _label(part: _Part, options: ReadOptions, origin: str) -> str | None:
+    """The column of labels.
+
+    Raises:
+        DataError: there are several; an audit knows classes alone.
+    """
+    found, _ = label_columns(part.columns, options, origin)
+    if len(found) > 1:
+        raise DataError(f"--clean writes one column of labels, and {origin} was read with {', '.join(found)}. Name one of them")
+    return found[0] if found else None
+
+
+def _rows(parts: list[_Part], dataset: Dataset, label: str | None) -> list[tuple[_Part, int]]:
+    """The table and row of each sample. Readers keep the order and leave out rows of another kind of file, or without a
+    label."""
     every = [(part, row) for part in parts for row in range(len(next(iter(part.columns.values()))))]
+    if label is not None and dataset.labels is not None:
+        every = [(part, row) for part, row in every if not is_empty(part.columns[label][row])]
     if dataset.modality in ("text", "table") and len(every) == len(dataset):
         return every
     found: list[tuple[_Part, int]] = []

@@ -18,7 +18,7 @@ def label_texts(
 
     Several columns make one text a row (``data.labels.joined``), in which single labels may be missing.
     """
-    missing = {name: [row for row, value in zip(rows, values, strict=True) if _is_empty(value)]
+    missing = {name: [row for row, value in zip(rows, values, strict=True) if is_empty(value)]
                for name, values in columns.items()}  # fmt: skip
     empty = [name for name in columns if len(missing[name]) == len(rows)]
     if len(empty) == len(columns):
@@ -30,10 +30,10 @@ def label_texts(
         (name, values), gaps = next(iter(columns.items())), next(iter(missing.values()))
         said = [f"{len(gaps)} of {len(rows)} rows have no label in the column {name!r} and were left out: rows "
                 f"{first_few(gaps, 10)}"] if gaps else []  # fmt: skip
-        return [None if _is_empty(value) else _text(value, name, origin) for value in values], said
+        return [None if is_empty(value) else _text(value, name, origin) for value in values], said
     found: list[str | None] = []
     for place in range(len(rows)):
-        entries = {name: None if _is_empty(values[place]) else _text(values[place], name, origin)
+        entries = {name: None if is_empty(values[place]) else _text(values[place], name, origin)
                    for name, values in columns.items()}  # fmt: skip
         found.append(writing.joined(entries) if any(entry is not None for entry in entries.values()) else None)
     notes = [f"{len(gaps)} of {len(rows)} rows have no label in the column {name!r}; they count for the other columns"
@@ -45,7 +45,7 @@ def label_texts(
 
 def texts(values: Sequence[Any], name: str, origin: str, rows: Sequence[str]) -> list[str] | None:
     """The column as strings, or None if it is empty throughout."""
-    missing = [row for row, value in zip(rows, values, strict=True) if _is_empty(value)]
+    missing = [row for row, value in zip(rows, values, strict=True) if is_empty(value)]
     if len(missing) == len(values):
         return None
     if missing:
@@ -57,7 +57,7 @@ def texts(values: Sequence[Any], name: str, origin: str, rows: Sequence[str]) ->
     return [_text(value, name, origin) for value in values]
 
 
-def _is_empty(value: Any) -> bool:
+def is_empty(value: Any) -> bool:
     """Stricter than for features: a class may be called "NA" or "null"."""
     if isinstance(value, str):
         return value.strip() in ("", "nan", "NaN")
