@@ -25,6 +25,7 @@ _WHERE = {
     "Ranking": "headstart.ranking.result",
     "compare": "headstart.trials.compare",
     "Comparison": "headstart.trials.compare",
+    "augment": "headstart.augmenting",
     "load": "headstart.fitting",
     "load_record": "headstart.fitting",
     "resume": "headstart.fitting",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from headstart.approaches.scratch import Scratch as Scratch
     from headstart.auditing import Audit as Audit
     from headstart.auditing import audit as audit
+    from headstart.augmenting import augment as augment
     from headstart.comparing import ShiftResult as ShiftResult
     from headstart.comparing import measure_shift as measure_shift
     from headstart.data import Dataset as Dataset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,7 @@ def check(approach: Approach, backbone: Backbone) -> None:
 
     Raises:
         Incompatible: the backbone lacks something that the approach needs.
+        ConfigError: its setting ``augment`` names something that samples of this kind do not have.
     """
     lacking = approach.needs - backbone.provides
     if lacking:
@@ -75,6 +76,8 @@ def check(approach: Approach, backbone: Backbone) -> None:
             f"{type(approach).__name__} needs {', '.join(sorted(lacking))} from the model, and {backbone.reference} "
             f"provides only {', '.join(sorted(backbone.provides))}. The approach probe works with every model."
         )
+    if "augment" in {entry.name for entry in fields(approach)}:  # type: ignore[arg-type]
+        views.check(vars(approach)["augment"], backbone.card.modality)
 
 
 def fresh(backbone: Backbone, seed: int) -> Backbone:

@@ -36,6 +36,9 @@ class Probe(Approach):
     needs = frozenset({"vector"})
     kinds = frozenset()
 
+    def __post_init__(self) -> None:
+        synthetic.named(self.synthetic)
+
     def fit(self, backbone: Backbone, task: Task, split: Split, run: Run) -> Predictor:
         check(self, backbone)
         probing.check(task, self.head)
@@ -43,8 +46,9 @@ class Probe(Approach):
         table = extract(backbone, split.train, run.store)
         labels = task.encode(split.train.labels or [])
         if more:
-            classes = classes_of(task, "Synthetic samples for small classes")
-            say(f"{run.stage or 'probe'}: {_made(more, labels, classes, self.synthetic)}")
+            note = _made(more, labels, classes_of(task, "Synthetic samples for small classes"), self.synthetic)
+            say(f"{run.stage or 'probe'}: {note}")
+            run.record({"epoch": 0, "train_loss": None, "note": note})
         fitted = probing.fit(
             task, table.vectors, labels, head=self.head, seed=run.seed, groups=split.train.groups, more=more
         )

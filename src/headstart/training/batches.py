@@ -110,11 +110,18 @@ class Batches:
 
     @cached_property
     def _costs(self) -> np.ndarray | None:
-        """(n,) what each sample costs before augmentation; None where all cost the same."""
+        """(n,) what each sample costs as the first view shows it; None where all cost the same.
+
+        A few at a time: of long recordings only the piece that is trained on is ever shaped.
+        """
         if self.backbone.window == self.backbone.batch_cost:
             return None
-        shaped = self.backbone.shapes([self._value(i) for i in range(len(self.dataset))])
-        return np.array([self.backbone.cost(value) for value in shaped])
+        costs: list[int] = []
+        for start in range(0, len(self.dataset), self.backbone.window):
+            places = range(start, min(start + self.backbone.window, len(self.dataset)))
+            shaped = self.backbone.shapes([self.augmented(place, 0) for place in places])
+            costs += [self.backbone.cost(value) for value in shaped]
+        return np.array(costs)
 
     def sample(self, place: int, view: int) -> Any:
         """One sample as the backbone takes it, augmented as in this view."""

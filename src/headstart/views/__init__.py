@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
@@ -17,6 +17,7 @@ from headstart.data.augment.text.backtranslate import Backtranslate
 from headstart.data.dataset import Dataset, Item, Value
 from headstart.data.modalities import Modality
 from headstart.data.split import Split
+from headstart.errors import ConfigError
 from headstart.models.backbone import Backbone
 from headstart.progress import say
 from headstart.tasks import Task
@@ -77,11 +78,11 @@ def chosen(text: str, backbone: Backbone, task: Task, split: Split, run: Run) ->
     if trying := "try" in names:
         names = tuple(kept.get("names", [name for name in names if name != "try"]))
     found = augment.steps(modality, names if names or not trying or kept else candidates(modality))
-    made = tuple(_translated(step, kept, backbone, task, split, run) for step in found)
+    made = tuple(prepared(step, backbone, task, split, run, kept) for step in found)
     if trying and not kept:
         from headstart.views.effect import effects
 
-        measured = effects(split, backbone, task, made, run.store, seed=run.seed)
+        measured = effects(split, backbone, task, made, run.store, seed=run.seed).each
         for effect in measured:
             say(f"{run.stage or 'augment'}: {effect.sentence}")
             run.record({"epoch": 0, "train_loss": None, "note": effect.sentence})
@@ -91,6 +92,16 @@ def chosen(text: str, backbone: Backbone, task: Task, split: Split, run: Run) ->
         now = {"names": [str(step) for step in made], "translations": tables[0] if tables else {}}
         write_atomically(path, json.dumps({**_read(path), text: now}, ensure_ascii=False).encode())
     return made
+
+
+def check(text: str, modality: str) -> None:
+    """
+    Raises:
+        ConfigError: the setting ``augment`` names something that the modality does not have, or that cannot be used here.
+    """
+    for step in augment.steps(modality, (name for name in augment.listed(text) if name != "try")):
+        if why := step.available():
+            raise ConfigError(f"{augment.WHERE}: {step.name} cannot be used: {why}")
 
 
 def candidates(modality: str) -> tuple[str, ...]:
@@ -104,12 +115,13 @@ def candidates(modality: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _translated(
-    step: Augmentation, kept: dict[str, Any], backbone: Backbone, task: Task, split: Split, run: Run
+def prepared(
+    step: Augmentation, backbone: Backbone, task: Task, split: Split, run: Run, kept: Mapping[str, Any] | None = None
 ) -> Augmentation:
+    """The augmentation, able to work: of ``backtranslate``, with its translations, which ``kept`` may hold already."""
     if not isinstance(step, Backtranslate) or step.known is not None:
         return step
-    if "translations" in kept:
+    if kept and "translations" in kept:
         return step.knowing({text: tuple(others) for text, others in kept["translations"].items()})
     from headstart.views.translation import translated
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -26,7 +26,7 @@ from headstart.metrics import paired
 from headstart.models.backbone import Backbone, Features
 from headstart.progress import say, track
 from headstart.store import Store
-from headstart.tasks import Task
+from headstart.tasks import Task, classes_of
 from headstart.views import viewed
 
 VIEWS = 2  # augmented versions of each sample
@@ -64,6 +64,13 @@ class Effect:
     seconds: float
 
     @property
+    def facts(self) -> dict[str, Any]:
+        """As JSON; an interval of which nothing is known is None."""
+        known = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        pairs = {name: list(known[name]) if np.isfinite(known[name]).all() else None for name in ("interval", "eased_interval")}
+        return {**known, **pairs}
+
+    @property
     def sentence(self) -> str:
         low, high = (100 * bound for bound in self.interval)
         known = f"[{low:.1f}, {high:.1f}]" if np.isfinite(low) else "[too few validation samples to say]"
@@ -73,46 +80,70 @@ class Effect:
                 f"{100 * self.gain:+.1f} points of validation accuracy {known}, loss {-self.eased:+.3f}; {why}{usual}")  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Measured:
+    """The effect of each augmentation alone, and of all that are kept in one recipe; None where fewer than two are."""
+
+    each: tuple[Effect, ...]
+    together: Effect | None
+
+
 def effects(
     split: Split, backbone: Backbone, task: Task, steps: Sequence[Augmentation], store: Store | None, *,
     seed: int = 0, views: int = VIEWS,
-) -> list[Effect]:  # fmt: skip
-    """The effect of each augmentation alone, in the order given.
+) -> Measured:  # fmt: skip
+    """What each augmentation does alone, in the order given, and what those that are kept do together.
 
     At most ``MOST`` training samples are looked at, and ``views`` versions of each are computed; the store keeps them.
     """
-    classes = len(task.to_dict()["classes"])
     train = _some(split.train, seed)
     if len(train) < len(split.train):
         say(f"note: augmentations are measured on {len(train)} of {len(split.train)} training samples")
     if split.valid is split.train:
         say("note: there is no validation part, so the effect of augmentations is measured on the training samples")
-    labels, actual = task.encode(train.labels or []), task.encode(split.valid.labels or [])
-    known, asked = extract(backbone, train, store).vectors, extract(backbone, split.valid, store).vectors
-    # the views of a sample stay on one side of a fold, as the samples of a group do
-    owners = list(train.groups or map(str, range(len(train))))
+    probes = _Probes(train, split.valid, backbone, task, store, seed)
+    plain = probes.answers([])
 
-    def answers(more: list[np.ndarray]) -> np.ndarray:
-        """(valid, classes) logits of a probe that also saw these."""
+    def effect(recipe: Sequence[Augmentation], name: str, usual: bool) -> Effect:
+        begun = time.perf_counter()
+        other = probes.answers([probes.seen(recipe, view) for view in range(views)])
+        facts = compared(plain, other, probes.actual, seed)
+        kept = facts["answer"] == "helps" or (usual and facts["answer"] != "hurts")
+        return Effect(name, **facts, kept=kept, usual=usual, seconds=time.perf_counter() - begun)
+
+    each = tuple(effect((step,), str(step), step.usual) for step in track(steps, "augmentations", len(steps)))
+    kept = [step for step, found in zip(steps, each, strict=True) if found.kept]
+    return Measured(each, effect(kept, "all of these together", True) if len(kept) > 1 else None)
+
+
+class _Probes:
+    """Heads fitted to the training samples and augmented views of them, all asked about the same validation samples."""
+
+    def __init__(
+        self, train: Dataset, valid: Dataset, backbone: Backbone, task: Task, store: Store | None, seed: int
+    ) -> None:
+        self.train, self.backbone, self.store, self.seed = train, backbone, store, seed
+        self.num_classes = len(classes_of(task, "Measuring the effect of augmentations"))
+        self.labels, self.actual = task.encode(train.labels or []), task.encode(valid.labels or [])
+        self.known, self.asked = extract(backbone, train, store).vectors, extract(backbone, valid, store).vectors
+        # the views of a sample stay on one side of a fold, as the samples of a group do
+        self.owners = list(train.groups or map(str, range(len(train))))
+
+    def seen(self, recipe: Sequence[Augmentation], view: int) -> np.ndarray:
+        """(train, dim) features of one augmented view."""
+        shown = viewed(self.train, recipe, self.seed, view, self.backbone.decode_side())
+        return extract(self.backbone, shown, self.store).vectors
+
+    def answers(self, more: list[np.ndarray]) -> np.ndarray:
+        """(valid, classes) logits of a probe that was fitted to the training samples and these views of them."""
         times = 1 + len(more)
         fitted = solvers.fit(
-            "logistic", np.concatenate([known, *more]), np.tile(labels, times), classes, seed=seed, groups=owners * times
-        )
+            "logistic", np.concatenate([self.known, *more]), np.tile(self.labels, times), self.num_classes,
+            seed=self.seed, groups=self.owners * times,
+        )  # fmt: skip
         with torch.inference_mode():
-            logits = fitted.head(Features(torch.from_numpy(asked))).double().numpy()
-        return np.asarray(logits / solvers.temperature(logits, actual))
-
-    plain = answers([])
-    found = []
-    for step in track(steps, "augmentations", len(steps)):
-        begun = time.perf_counter()
-        side = backbone.decode_side()
-        more = [extract(backbone, viewed(train, (step,), seed, view, side), store).vectors for view in range(views)]
-        facts = compared(plain, answers(more), actual, seed)
-        usual, answer = step.usual, facts["answer"]
-        kept = answer == "helps" or (usual and answer != "hurts")
-        found.append(Effect(str(step), **facts, kept=kept, usual=usual, seconds=time.perf_counter() - begun))
-    return found
+            logits = fitted.head(Features(torch.from_numpy(self.asked))).double().numpy()
+        return np.asarray(logits / solvers.temperature(logits, self.actual))
 
 
 def compared(plain: np.ndarray, other: np.ndarray, actual: np.ndarray, seed: int) -> dict[str, Any]:

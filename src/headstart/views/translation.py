@@ -25,13 +25,14 @@ from headstart.models import hub
 from headstart.models.backbone import Backbone, Features
 from headstart.progress import say, track
 from headstart.store import Store
-from headstart.tasks import Task
+from headstart.tasks import Task, classes_of
 from headstart.training.run import Run
 
 BATCH = 16  # texts translated at once
 BEAMS = 4
 LONGEST = 256  # tokens of a translation
 SAVED = 8 * BATCH  # texts between two writes to the store
+TOO_LONG = "\0"  # stands in the store for the translation of a text that the model cannot read whole
 
 
 class Translator:
@@ -112,6 +113,7 @@ def translated(step: Backtranslate, dataset: Dataset, backbone: Backbone, task: 
         ConfigError: no model is named.
         Incompatible: the backbone takes no texts.
     """
+    num_classes = len(classes_of(task, "Back-translation, whose translations a probe has to pass,"))
     if not step.there:
         raise ConfigError(f"{WHERE}: {step.available()}")
     if backbone.card.modality != "text":
@@ -128,7 +130,7 @@ def translated(step: Backtranslate, dataset: Dataset, backbone: Backbone, task: 
     changed = [others[place] for place in new]
     names = [dataset.names[place] for place in new]
     back = extract(backbone, Dataset(changed, names, None, "text"), run.store).vectors
-    fitted = solvers.fit("logistic", table, labels, len(task.to_dict()["classes"]), seed=run.seed, groups=dataset.groups)
+    fitted = solvers.fit("logistic", table, labels, num_classes, seed=run.seed, groups=dataset.groups)
     with torch.inference_mode():
         found = fitted.head(Features(torch.from_numpy(back))).numpy().argmax(1)
     # about the mean of the texts: of many encoders all features point the same way, and everything would be alike
@@ -153,8 +155,10 @@ def there_and_back(step: Backtranslate, texts: Sequence[str], store: Store | Non
     if todo:
         there = Translator(step.there, step.source, step.pivot)
         back = Translator(step.back or step.there, step.pivot, step.source)
-        whole = [(key, text) for key, text in todo if not there.cut(text)]
-        known |= {key: "" for key, _ in todo}
+        known |= {key: TOO_LONG if there.cut(text) else "" for key, text in todo}
+        whole = [(key, text) for key, text in todo if known[key] != TOO_LONG]
+        if store:
+            store.put_many(space, {key: TOO_LONG.encode() for key, _ in todo if known[key] == TOO_LONG})
         groups = [whole[i : i + SAVED] for i in range(0, len(whole), SAVED)]
         for group in track(groups, "back-translation", len(groups)):
             for some in (group[i : i + BATCH] for i in range(0, len(group), BATCH)):
@@ -162,10 +166,9 @@ def there_and_back(step: Backtranslate, texts: Sequence[str], store: Store | Non
                 known |= {key: text for (key, _), text in zip(some, came, strict=True)}
             if store:
                 store.put_many(space, {key: known[key].encode() for key, _ in group})
-        if longer := len(todo) - len(whole):
-            say(f"note: {longer} texts are longer than the {there.longest} tokens that {step.there} reads; they are not "
-                "translated")  # fmt: skip
-    return [known[key] for key in keys]
+    if longer := sum(known[key] == TOO_LONG for key in keys):
+        say(f"note: {longer} of {len(texts)} texts are longer than {step.there} reads; they are not translated")
+    return ["" if known[key] == TOO_LONG else known[key] for key in keys]
 
 
 def identity(step: Backtranslate) -> list[Any]:

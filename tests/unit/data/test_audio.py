@@ -9,6 +9,7 @@ import PIL.Image
 import pytest
 import soundfile
 
+from headstart.data.augment.audio.shift import shifted
 from headstart.data.dataset import Sound
 from headstart.data.modalities import audio as audio_module
 from headstart.data.modalities.audio import Audio, resample
@@ -136,12 +137,12 @@ class TestAugment:
 
     def test_shift_by_hand(self):
         row = np.arange(1, 6, dtype=np.float32)
-        assert audio_module._shifted(row, 2).tolist() == [0, 0, 1, 2, 3]
-        assert audio_module._shifted(row, -2).tolist() == [3, 4, 5, 0, 0]
-        assert audio_module._shifted(row, 0).tolist() == row.tolist()
+        assert shifted(row, 2).tolist() == [0, 0, 1, 2, 3]
+        assert shifted(row, -2).tolist() == [3, 4, 5, 0, 0]
+        assert shifted(row, 0).tolist() == row.tolist()
 
     def test_unknown_recipe(self):
-        with pytest.raises(ConfigError, match="'flip'; there are: shift, noise, gain"):
+        with pytest.raises(ConfigError, match="'flip'; there are: crop, gain, noise, shift, specaugment"):
             audio.augment(melody(), np.random.default_rng(0), ("flip",))
 
 

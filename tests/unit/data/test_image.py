@@ -8,6 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from headstart.data.augment.image.colour import recoloured
 from headstart.data.modalities import image as image_module
 from headstart.data.modalities.image import Image
 from headstart.errors import ConfigError, UnreadableError
@@ -189,19 +190,19 @@ class TestAugment:
 
     def test_colour_by_hand(self):
         value = scene(30, 40)
-        assert np.abs(image_module._recolour(value, 1, 1, 1).astype(int) - value).max() <= 1
-        grey = image_module._recolour(value, 1, 1, 0)
+        assert np.abs(recoloured(value, 1, 1, 1).astype(int) - value).max() <= 1
+        grey = recoloured(value, 1, 1, 0)
         assert np.abs(grey - np.asarray(PIL.Image.fromarray(value).convert("L"), int)[..., None]).max() <= 1
-        darker = image_module._recolour(value, 0.5, 1, 1)
+        darker = recoloured(value, 0.5, 1, 1)
         assert np.abs(darker - value / 2).max() <= 1
-        assert image_module._recolour(value, 1, 0.5, 1).std() < 0.6 * value.std()
+        assert recoloured(value, 1, 0.5, 1).std() < 0.6 * value.std()
 
     def test_one_pixel(self):
         value = np.zeros((1, 1, 3), np.uint8)
-        assert image.augment(value, np.random.default_rng(0), image.recipes).shape == (1, 1, 3)
+        assert image.augment(value, np.random.default_rng(0), ("crop", "flip", "colour")).shape == (1, 1, 3)
 
     def test_unknown_recipe(self):
-        with pytest.raises(ConfigError, match=r"'blur'.*crop, flip, colour"):
+        with pytest.raises(ConfigError, match=r"'blur'.*colour, crop, flip, randaugment"):
             image.augment(scene(5, 5), np.random.default_rng(0), ("crop", "blur"))
 
 

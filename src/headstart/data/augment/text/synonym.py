@@ -45,7 +45,7 @@ class Synonym(Augmentation):
 
     def apply(self, value: Value, rng: np.random.Generator) -> str:
         words = str(value).split()
-        if len(words) < 2:
+        if len(words) < 2 or not self.share:
             return str(value)
         wanted = max(1, int(len(words) * self.share + 1e-9))
         known = self._known()
