@@ -19,6 +19,7 @@ NARROW, WIDE = 0.35, 2.5  # the set's standard deviation against that of the pre
 USED = 0.25  # share of the usual range of values, below which a single picture is stored in another range
 ENLARGED = 1.5  # from which factor on enlarging shows
 ONE_COLOUR = 4 / 255  # below which a picture is blank, which is another matter
+SOME = 48  # pictures that tell how well the statistics fit
 QUIET = 30.0  # dB below the usual loudness
 
 
@@ -35,7 +36,7 @@ def check(evidence: Evidence) -> list[Finding] | str:
 
 def _pictures(evidence: Evidence, card: ModelCard) -> list[Finding]:
     found, dataset = evidence.measures, evidence.dataset
-    findings = _other_range(evidence)
+    findings = _other_range(evidence) + _other_statistics(evidence)
     if card.mean is not None and card.std is not None and "red" in found:
         low, high = card.value_range if len(card.value_range) == 2 else (0.0, 1.0)
         colours = np.array([np.nanmean(found[name]) for name in ("red", "green", "blue")])
@@ -64,6 +65,27 @@ def _pictures(evidence: Evidence, card: ModelCard) -> list[Finding]:
                                     fix="Take larger pictures if there are any, or a model with a smaller input "
                                         "(--model REF?input_size=3,128,128)."))  # fmt: skip
     return findings
+
+
+def _other_statistics(evidence: Evidence) -> list[Finding]:
+    """The checkpoint itself says that its card is wrong: its first batch norm fits other statistics."""
+    from headstart.auditing._norms import better_statistics
+    from headstart.models.pictures import PictureBackbone
+
+    backbone, dataset = evidence.backbone, evidence.dataset
+    if not isinstance(backbone, PictureBackbone):
+        return []
+    modality: Modality = plugins.variant("data.modalities", dataset.modality, Modality)()
+    chosen = np.random.default_rng(evidence.seed).permutation(evidence.readable)[:SOME]
+    values = [np.asarray(modality.decode(dataset.items[i], None, dataset.names[i])) for i in chosen]
+    found = better_statistics(backbone, values)
+    if found is None:
+        return []
+    name, fits, stated = found
+    message = (f"The card of {backbone.reference} seems to state other statistics than it was trained with: its first batch "
+               f"norm fits {name} (distance {fits:.2f}) far better than the card's (distance {stated:.2f}).")  # fmt: skip
+    return [Finding("warning", "inputs", message, evidence={"fits": name, "distance": fits, "card": stated},
+                    fix="Check mean, std and value_range in its card.json; wrong ones cost many points in silence.")]  # fmt: skip
 
 
 def _other_range(evidence: Evidence) -> list[Finding]:

@@ -375,3 +375,29 @@ def test_tiny_fixture_is_clean_but_for_its_size() -> None:
     made = tiny.dataset(6)
     for name in ("unreadable", "blank", "size", "labels", "imbalance", "duplicates"):
         assert look(name, made) == [], name
+
+
+def test_a_card_that_contradicts_its_checkpoint() -> None:
+    """The first batch norm keeps what the right preparation gives; another mean or range does not fit it."""
+    import torch
+
+    from headstart.auditing._norms import USUAL, better_statistics
+
+    values = [photo(i) for i in range(16)]
+    for name, (mean, std) in USUAL.items():
+        model = tiny.backbone()
+        stated = tiny.CARD.replace(mean=mean, std=std)
+        right = type(model)(model.network, stated, model.pool, "right")
+        norm = next(part for part in model.network.modules() if isinstance(part, torch.nn.BatchNorm2d))
+        norm.momentum = 1.0
+        model.network.train()
+        with torch.inference_mode():
+            model.network(right.batch(right.shapes(values)))
+        model.network.eval()
+        assert better_statistics(right, values) is None, name
+        for other, (wrong_mean, wrong_std) in USUAL.items():
+            if other != name:
+                stated = tiny.CARD.replace(mean=wrong_mean, std=wrong_std)
+                wrong = type(model)(model.network, stated, model.pool, "wrong")
+                found = better_statistics(wrong, values)
+                assert found is not None and found[0] == name, (name, other)
