@@ -68,7 +68,7 @@ def photos(source: Path, place: Path, count: int, flips: float, seed: int) -> Pl
     found, rng = Planted(place), np.random.default_rng(seed)
     for side in ("train", "test"):
         shutil.copytree(source / side, place / side)
-    _flip(found, sorted((place / "train").glob("*/*.*")), flips, rng)
+    flip(found, sorted((place / "train").glob("*/*.*")), flips, rng)
     tests = sorted((place / "test").glob("*/*.*"))
     chosen = [tests[i] for i in rng.permutation(len(tests))[: 3 * count]]
     for number, path in enumerate(chosen):
@@ -109,7 +109,7 @@ def sounds(source: Path, place: Path, count: int, flips: float, seed: int) -> Pl
         moved = place / "train" / paths[0].parent.name / paths[0].name
         paths[0].rename(moved)
         found.truth["leaked group"].add(_name(found, moved))
-    _flip(found, sorted((place / "train").glob("*/*.*")), flips, rng)
+    flip(found, sorted((place / "train").glob("*/*.*")), flips, rng)
     tests = sorted((place / "test").glob("*/*.ogg"))
     chosen = [tests[i] for i in rng.permutation(len(tests))[: 2 * count]]
     for number, path in enumerate(chosen):
@@ -170,7 +170,7 @@ def sentences(source: Path, place: Path, count: int, flips: float, seed: int, ro
     return found
 
 
-def _flip(found: Planted, files: list[Path], share: float, rng: np.random.Generator) -> None:
+def flip(found: Planted, files: list[Path], share: float, rng: np.random.Generator) -> None:
     """Files move to another class folder, under a new name, so that nothing but the content tells."""
     classes = sorted({path.parent.name for path in files})
     for i in rng.permutation(len(files))[: round(share * len(files))]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from _shared import RESULTS, Row, print_table, write_json
 
-NAMES = ("extraction", "time_to_probe", "embedded", "accuracy", "verdict", "texts", "sounds")
+NAMES = ("extraction", "time_to_probe", "embedded", "accuracy", "verdict", "texts", "sounds", "audit", "clean")
 
 
 def main() -> int:

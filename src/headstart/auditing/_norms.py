@@ -28,7 +28,7 @@ USUAL = {  # what checkpoints are trained with: mean and deviation on the scale 
 FITS, TIMES = 0.6, 1.5  # a distance that close is a fit, and the card's must be so many times as far
 
 
-class _Seen(Exception):  # noqa: N818
+class _Seen(Exception):
     """Raised to leave the network behind its first convolution."""
 
 

@@ -32,7 +32,7 @@ def check(evidence: Evidence) -> list[Finding]:
     if blank:
         why = WORDS.get(dataset.modality, "it shows nothing")
         samples = tuple(Suspect(i, why, change="remove") for i in blank)
-        message = f"{counted(len(blank), dataset.modality)} of {len(dataset)} show nothing ({why.removeprefix('it ')})."
+        message = f"{counted(len(blank), dataset.modality)} of {len(dataset)} {'shows' if len(blank) == 1 else 'show'} nothing ({why.removeprefix('it ')})."
         findings.append(Finding("warning", "blank", message, samples, {"share": len(blank) / len(dataset)},
                                 "Leave them out, unless showing nothing is what a class means."))  # fmt: skip
     for what, rows in sorted(evidence.scan.findings.items()):

@@ -34,7 +34,7 @@ def check(evidence: Evidence) -> list[Finding] | str:
                 change = "" if conflicting[kept] else "remove"
                 extra.append(Suspect(i, f"{what} of {dataset.names[kept]}", kept, change))  # type: ignore[arg-type]
     if extra:
-        message = (f"{counted(len(extra), dataset.modality)} of {len(dataset)} repeat another one "
+        message = (f"{counted(len(extra), dataset.modality)} of {len(dataset)} {'repeats' if len(extra) == 1 else 'repeat'} another one "
                    f"({num_exact} exactly, {len(extra) - num_exact} nearly).")  # fmt: skip
         findings.append(Finding("warning", "duplicates", message, tuple(extra), {"exact": num_exact, "near": len(extra) - num_exact},
                                 "Keep one of each, or they count several times; --clean does."))  # fmt: skip

@@ -34,7 +34,7 @@ def check(evidence: Evidence) -> list[Finding] | str:
         listed = ", ".join(f"{name!r} ({counts[name]})" for name in rare[:8]) + (" ..." if rare[8:] else "")
         samples = tuple(Suspect(i, f"of {label!r} there are {counts[label]}")
                         for i, label in enumerate(labels) if counts[label] < FEW)  # fmt: skip
-        message = f"{len(rare)} classes have fewer than {FEW} {nouns(dataset.modality)}: {listed}."
+        message = f"{len(rare)} {'class has' if len(rare) == 1 else 'classes have'} fewer than {FEW} {nouns(dataset.modality)}: {listed}."
         findings.append(Finding("warning", "imbalance", message, samples, {"rare": rare},
                                 "Add samples, or leave these classes out."))  # fmt: skip
     return findings + _missing(evidence)

@@ -37,6 +37,6 @@ def _finding(evidence: Evidence, counts: dict[str, int], groups: list[list[str]]
     )  # fmt: skip
     listed = "; ".join(" = ".join(f"{name!r} ({counts[name]})" for name in group) for group in groups[:5])
     more = f" and {len(groups) - 5} more" if len(groups) > 5 else ""
-    message = f"{len(best)} labels differ from another only in {what}: {listed}{more}."
+    message = f"{len(best)} {'label differs' if len(best) == 1 else 'labels differ'} from another only in {what}: {listed}{more}."
     fix = "Give one class one name (--clean takes the commonest)." if sure else "Give one class one name, if it is one."
     return Finding("error" if sure else "warning", "labels", message, samples, {"groups": groups}, fix)
