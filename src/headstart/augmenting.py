@@ -99,10 +99,11 @@ def augment(
     }
     shown = []
     if preview:
+        from headstart.views.effect import TOGETHER
         from headstart.views.samples import samples
 
         recipes = [(str(step), (step,)) for step in steps]
-        shown = samples(split.train, [*recipes, *([("all that are kept", kept)] if len(kept) > 1 else [])], seed)
+        shown = samples(split.train, [*recipes, *([(TOGETHER, kept)] if len(kept) > 1 else [])], seed)
     return Augmented(facts["recipe"], facts, write(out, facts, shown))
 
 

@@ -49,7 +49,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     def effects(split: object, backbone: object, task: object, steps: tuple, *more: object, **settings: object) -> Measured:
         each = tuple(told(str(step), answers.get(step.name, "no clear effect"), step.usual) for step in steps)
         kept = [entry for entry in each if entry.kept]
-        return Measured(each, told("all of these together", "no clear effect", True) if len(kept) > 1 else None)
+        return Measured(each, told("all that are kept, together", "no clear effect", True) if len(kept) > 1 else None)
 
     monkeypatch.setattr("headstart.views.effect.effects", effects)
 
@@ -73,7 +73,7 @@ def test_the_verb_advises_what_remains(tmp_path: Path, monkeypatch: pytest.Monke
     facts = json.loads(done.stdout.splitlines()[-1])
     assert facts["recipe"] == "crop,scale" and facts["report"] == "x.html" and facts["valid"] > 0
     assert [entry["name"] for entry in facts["augmentations"]] == ["crop", "flip", "scale", "rotate"]
-    assert facts["augmentations"][1]["effect"]["answer"] == "hurts" and facts["together"]["name"] == "all of these together"
+    assert facts["augmentations"][1]["effect"]["answer"] == "hurts" and facts["together"]["name"] == "all that are kept, together"
     assert "<img" not in (tmp_path / "x.html").read_text("utf-8"), "no sample is copied into it"
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".html") == ["augment.html", "x.html"]
 

@@ -82,5 +82,5 @@ def _rows(measured: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any] | No
                 "width": round(right - left, 2),
             }
         )
-    ticks = [{"at": axis.at(value), "text": f"{value:+g}".replace("-", wording.MINUS)} for value in axis.ticks]
+    ticks = [{"at": axis.at(value), "text": f"{value:+g}".replace("-", wording.MINUS) if value else "0"} for value in axis.ticks]
     return {"rows": rows, "ticks": ticks, "zero": axis.at(0), "plain": wording.percent(measured[0][1]["plain"])}
