@@ -39,7 +39,8 @@ def fit(
         out: the run folder; by default the next free number below ``runs/``.
         baseline: "none" skips the baselines, and then no verdict is claimed.
         seed: of everything random.
-        options: ``shots``, ``budget`` (seconds), ``on_bad``, ``waive`` (a list), ``labels``, ``paths``, ``text``, ``group``,
+        options: ``target`` (samples of another domain to adapt to; their labels, if any, serve the verdict only),
+            ``shots``, ``budget`` (seconds), ``on_bad``, ``waive`` (a list), ``labels``, ``paths``, ``text``, ``group``,
             ``modality``, ``task``, as in ``runs.Settings``.
 
     Raises:
@@ -47,7 +48,8 @@ def fit(
     """
     settings = make_settings(data, model, approach, baseline=baseline, seed=seed, **options)
     folder = Path(out) if out is not None else runs.next_folder()
-    return perform(settings, folder, data=data if not settings.data else None)
+    target = options.get("target") if settings.target == runs.MEMORY else None
+    return perform(settings, folder, data=data if not settings.data else None, target=target)
 
 
 def make_settings(data: Any, model: str, approach: Any, **options: Any) -> Settings:
@@ -65,6 +67,8 @@ def make_settings(data: Any, model: str, approach: Any, **options: Any) -> Setti
             if entry.metadata.get("reference") and chosen.get(entry.name):
                 chosen[entry.name] = runs.lasting_reference(chosen[entry.name])
     model = runs.lasting_reference(model)
+    if (target := options.get("target")) is not None:
+        options["target"] = runs.same_disk_path(target) if isinstance(target, (str, Path)) else runs.MEMORY
     settings = config.from_dict(Settings, {"data": place, "model": model, "approach": chosen, **options})
     if isinstance(data, Dataset) and any(options.get(name) for name in READING):
         raise ConfigError(
@@ -95,7 +99,7 @@ def rerun(folder: str | Path, out: str | Path | None = None) -> Record:
 
 
 def _needs_path(settings: Settings, folder: Path) -> None:
-    if not settings.data:
+    if not settings.data or settings.target == runs.MEMORY:
         raise HeadstartError(f"The data of {folder} came from memory, so it cannot be read again; call hs.fit with it.")
 
 

@@ -63,18 +63,21 @@ class Record:
         return Verdict(**{**found, "comparisons": comparisons})
 
 
-def perform(settings: Settings, folder: Path, data: Any = None) -> Record:
+def perform(settings: Settings, folder: Path, data: Any = None, target: Any = None) -> Record:
     """Carry out a run into ``folder``, or finish one that was interrupted there."""
     from headstart.training.processes import own_place
     from headstart.training.run import Run, sow
 
     begun, folder = time.perf_counter(), own_place(folder)
     store = Store()
-    split = load_split(settings, store, data)
-    from headstart import defaults, models
+    split, judged = load_split(settings, store, data), None
+    from headstart import defaults, models, targets
     from headstart.candidates import adapt
     from headstart.tasks import learn
 
+    if settings.target is not None:
+        domain = targets.read_target(settings, split, store, target)
+        split, judged = replace(split, unlabeled=domain.unlabeled, notes=(*split.notes, *domain.notes)), domain.judged
     if settings.model == "auto":
         backbone, why_model = defaults.choose(split.train)
     else:
@@ -89,13 +92,26 @@ def perform(settings: Settings, folder: Path, data: Any = None) -> Record:
         run = Run(work, settings.seed, store, deadline)
         task = learn(split.task, split.train.labels or [])
         reasons = [why_model]
-        candidates, why = adapt(make_approach(settings.approach), backbone, task, split, run)
-        best = max(candidates, key=lambda c: c.worth)  # the first, cheaper one on a tie
+        asked = make_approach(settings.approach)
+        facts: dict[str, Any] = {}
+        if settings.target is None:
+            candidates, why = adapt(asked, backbone, task, split, run)
+            best = max(candidates, key=lambda c: c.worth)  # the first, cheaper one on a tie
+        else:
+            best, why, facts = targets.adapt(asked, backbone, task, split, run)
+            candidates = [best]
         task, reasons = best.predictor.task, reasons + why
         from headstart.evaluation import outcome
 
-        test = best.predictor.probabilities(split.test, store)
-        rivals = _baselines(settings, best, task, split, replace(run, deadline=None))  # never cut short
+        tested = split.test if judged is None else judged
+        test = best.predictor.probabilities(tested, store)
+        patient = replace(run, deadline=None)  # baselines are never cut short
+        if settings.target is None:
+            rivals = _baselines(settings, best, task, split, patient)
+        elif judged is not None and settings.baseline != "none" and best.name != "source_only":
+            rivals = targets.rivals(best, backbone, task, split, judged, patient)
+        else:
+            rivals = {}
         reasons += [f"{row['stage']}: {row['note']}" for row in run.history if "note" in row]
         result = {
             "headstart": settings.headstart,
@@ -111,13 +127,15 @@ def perform(settings: Settings, folder: Path, data: Any = None) -> Record:
                 {"approach": c.name, f"valid_{task.metric.name}": c.valid[task.metric.name], "seconds": c.seconds}
                 for c in candidates
             ],
-            **outcome.measure(task, split.test, test, rivals, settings.seed),
+            **outcome.measure(task, tested, test, rivals, settings.seed),
+            **({"adaptation": facts} if facts else {}),
+            **targets.no_verdict(settings, best.name, judged),
             "config": config.to_dict(settings),
             "environment": environment(),
             "card": config.to_dict(backbone.card),
         }
         best.predictor.save(folder / "model")
-        outcome.write(folder, task, split.test, test, rivals)
+        outcome.write(folder, task, tested, test, rivals)
         (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in run.history), "utf-8")
         if (work / "tensorboard").exists():
             shutil.move(work / "tensorboard", folder / "tensorboard")
@@ -212,7 +230,9 @@ def _baselines(settings: Settings, best: Candidate, task: Task, split: Split, ru
 def describe(split: Split, settings: Settings, task: Task) -> dict[str, Any]:
     """What was in the data, for result.json."""
     parts = {"train": split.train, "valid": split.valid, "test": split.test}
+    target = {"target": {"origin": split.unlabeled.origin, "samples": len(split.unlabeled)}} if split.unlabeled else {}
     return {
+        **target,
         "origin": split.train.origin or settings.data,
         "classes": list(task.outputs),
         "counts": {name: task.counts(part.labels or []) for name, part in parts.items()},

@@ -24,6 +24,7 @@ from headstart.errors import ConfigError, RunError
 from headstart.progress import say
 
 WORK = ".work"
+MEMORY = "<memory>"  # a target that came from memory, not from a path
 SEARCH, STUDY, WINNER = "tune.toml", "study.json", "best"  # what the folder of a search has; its winner is a run
 
 
@@ -34,6 +35,7 @@ class Settings:
     Attributes:
         data: path of the data, absolute; empty for data that came from memory.
         model: reference of the model, or "auto".
+        target: path of the target domain to adapt to, absolute, or ``MEMORY``; None: there is no target.
         approach: its "name" ("auto", "probe", "finetune", ...) and any of its settings.
         baseline: "auto" trains what the verdict compares with; "none" skips it, and no verdict is claimed.
         seed: of everything random.
@@ -47,6 +49,7 @@ class Settings:
     """
 
     data: str
+    target: str | None = None
     model: str = "auto"
     approach: dict[str, Any] = field(default_factory=lambda: {"name": "auto"})
     baseline: Literal["auto", "none"] = "auto"

@@ -65,8 +65,9 @@ class Aligned(Adaptation):
     hidden: widths of the layers between features and classifier, such as "128" or "100,100"; "" for none.
     align: "hidden": behind these layers, or "vector": what they take.
     epochs: passes over the source. The last weights are kept, not the best on the source.
-    learning_rate: of hidden layers; on inputs that of the backbone's last stage (0: the model's usual one), and the
-        layers behind it are ten times as fast.
+    learning_rate: of hidden layers; on inputs that of the backbone's last stage (0: the model's usual one).
+    pace: on inputs, how many times faster the layers behind the backbone learn (0: 10 times with hidden layers, 2 times
+        without); 1 for a network that is not pretrained.
     stages, still_norms, augment: on inputs, as for finetune.
 
     ``moves_logits``: whether the alignment also reaches the classifier, so that it can do without hidden layers.
@@ -80,6 +81,7 @@ class Aligned(Adaptation):
     epochs: int = 30
     batch_size: int = 64
     learning_rate: float = 0.0
+    pace: float = 0.0
     weight_decay: float = 0.01
     stages: int = 0
     still_norms: bool = True
@@ -210,7 +212,7 @@ def _fit_on_inputs(settings: Aligned, backbone: Backbone, task: Task, split: Spl
     alignment = settings.alignment(width, num_classes)
     rate = settings.learning_rate or backbone.rate
     tuning = Last(settings.stages) if settings.stages else Full()
-    quick = (10 if hidden else 2) * rate
+    quick = (settings.pace or (10 if hidden else 2)) * rate
     groups = tuning.groups(backbone, rate)
     groups += decayed([*head.parameters(), *alignment.parameters()], quick, settings.weight_decay)
     freeze_others(backbone, groups)

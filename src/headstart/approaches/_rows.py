@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from headstart.metrics.classification import log_loss
 from headstart.solvers import FLOOR, temperature
@@ -16,7 +15,7 @@ from headstart.tasks._heads import LinearHead
 PENALTIES = (1.0, 0.1, 0.01, 0.001)  # lambda of: mean cross-entropy + lambda / 2 |weight|^2, the strongest first
 SPARSE = 0.5  # share of zeros from which on rows are counts of what occurs, whose zeros should stay zeros
 HELD_OUT = 4  # one row in so many is held out to choose the penalty
-MANY = 2000  # rows from which on one held-out part is enough
+MANY = 500  # rows from which on one held-out part is enough
 
 
 @dataclass(frozen=True)
@@ -28,14 +27,14 @@ class Pair:
         labels: (n,) class numbers of the source.
         target: (m, dim) float32; there are no labels of the target here, so none can be used.
         num_classes: how many classes the task has.
-        few: numbers of those target rows whose labels the user gave for training, and these labels; usually none.
+        penalty: of the linear classifier, where it was chosen before; else every fit chooses its own.
     """
 
     source: np.ndarray
     labels: np.ndarray
     target: np.ndarray
     num_classes: int
-    few: tuple[np.ndarray, np.ndarray] = (np.empty(0, int), np.empty(0, int))
+    penalty: float | None = None
 
     def rows(self, chosen: np.ndarray) -> Pair:
         """The same with some rows of the source only."""
@@ -43,7 +42,14 @@ class Pair:
 
     def reversed(self, guesses: np.ndarray) -> Pair:
         """The target, labelled by guesses (m,), as the source, and the source without its labels as the target."""
-        return Pair(self.target, guesses, self.source, self.num_classes)
+        return replace(self, source=self.target, labels=guesses, target=self.source)
+
+
+def are_counts(*parts: np.ndarray) -> bool:
+    """Rows of how often what occurs, as bags of words are: not negative, mostly zero, and many features."""
+    size = sum(part.size for part in parts)
+    zeros = size - sum(np.count_nonzero(part) for part in parts)
+    return bool(zeros > SPARSE * size and parts[0].shape[1] > 100 and min(part.min(initial=0) for part in parts) >= 0)
 
 
 @dataclass(frozen=True)
@@ -156,25 +162,37 @@ def _chosen(
 def _minimum(
     rows: np.ndarray, labels: np.ndarray, num_classes: int, penalties: tuple[float, ...], weights: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (penalties, classes, dim) and biases (penalties, classes) at the minimum for every penalty."""
-    x, y = torch.from_numpy(np.ascontiguousarray(rows, np.float32)), torch.from_numpy(np.asarray(labels, np.int64))
-    s, k, d = len(penalties), num_classes, x.shape[1]
-    share = torch.full((len(y),), 1 / len(y)) if weights is None else torch.from_numpy(weights / weights.sum()).float()
-    strength = torch.tensor(penalties).view(s, 1, 1)
-    weight, bias = torch.zeros(s, k, d, requires_grad=True), torch.zeros(s, k, requires_grad=True)
-    optimiser = torch.optim.LBFGS(
-        [weight, bias], max_iter=100, tolerance_grad=1e-6, tolerance_change=1e-8, history_size=10,
-        line_search_fn="strong_wolfe",
-    )  # fmt: skip
-    wanted = y.view(-1, 1).expand(-1, s)
+    """Weights (penalties, classes, dim) and biases (penalties, classes) at the minimum for every penalty.
 
-    def closure() -> torch.Tensor:
-        optimiser.zero_grad()
-        logits = (x @ weight.view(s * k, d).T).view(-1, s, k) + bias  # (n, penalties, classes)
-        each = functional.cross_entropy(logits.permute(0, 2, 1), wanted, reduction="none")
-        loss = (share.view(-1, 1) * each).sum() + (strength / 2 * weight.square()).sum()
-        loss.backward()
-        return loss
+    One after the other, the strongest first, each begun at the minimum before it.
+    """
+    from scipy.optimize import minimize
 
-    optimiser.step(closure)
-    return weight.detach().numpy(), bias.detach().numpy()
+    x, dim = np.ascontiguousarray(rows, np.float32), rows.shape[1]
+    share = np.full(len(x), 1 / len(x)) if weights is None else weights / weights.sum()
+    place, size = np.arange(len(x)), num_classes * dim
+
+    def loss(flat: np.ndarray, penalty: float) -> tuple[float, np.ndarray]:
+        weight = flat[:size].reshape(num_classes, dim)
+        logits = (x @ weight.T.astype(np.float32)).astype(np.float64) + flat[size:]
+        logits -= logits.max(1, keepdims=True)
+        odds = np.exp(logits)
+        total = odds.sum(1)
+        value = share @ (np.log(total) - logits[place, labels]) + penalty / 2 * (flat[:size] @ flat[:size])
+        error = odds / total[:, None]  # (n, classes): probability less truth, times the share of the row
+        error[place, labels] -= 1
+        error *= share[:, None]
+        slope = np.empty_like(flat)
+        slope[:size] = (error.T.astype(np.float32) @ x).ravel()
+        slope[:size] += penalty * flat[:size]
+        slope[size:] = error.sum(0)
+        return float(value), slope
+
+    found, flat = [], np.zeros(size + num_classes)
+    for penalty in penalties:
+        flat = minimize(
+            loss, flat, (penalty,), "L-BFGS-B", jac=True, options={"maxiter": 100, "gtol": 1e-4, "ftol": 1e-6}
+        ).x
+        found.append(flat)
+    weight = np.stack([flat[:size].reshape(num_classes, dim) for flat in found]).astype(np.float32)
+    return weight, np.stack([flat[size:] for flat in found]).astype(np.float32)

@@ -23,7 +23,7 @@ def moved(adapter: Adapter, pair: Pair, run: Run) -> Head:
     adapter.fit(source, target, labels)
     rows = np.asarray(adapter.transform(source, domain="source"), np.float32)
     after = scaling(rows)
-    fitted = classifier(after(rows), pair.labels, pair.num_classes, seed=run.seed).after(after)
+    fitted = classifier(after(rows), pair.labels, pair.num_classes, penalty=pair.penalty, seed=run.seed).after(after)
     return through(adapter, fitted, target).after(scaled).head()
 
 

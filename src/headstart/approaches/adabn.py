@@ -58,7 +58,7 @@ class AdaBN(Adaptation):
 
     def learn(self, pair: Pair, run: Run) -> Head:
         ours, theirs = scaling(pair.source), scaling(pair.target)
-        fitted = classifier(ours(pair.source), pair.labels, pair.num_classes, seed=run.seed)
+        fitted = classifier(ours(pair.source), pair.labels, pair.num_classes, penalty=pair.penalty, seed=run.seed)
         return fitted.after(theirs).head()
 
 

@@ -39,5 +39,5 @@ class Importance(Adaptation):
         source, target = scaled(pair.source), scaled(pair.target)
         method = KMM(seed=run.seed) if self.method == "kmm" else DensityRatio(exponent=self.exponent)
         weights = method.fit(source, target).weights_
-        fitted = classifier(source, pair.labels, pair.num_classes, weights=weights, seed=run.seed)
+        fitted = classifier(source, pair.labels, pair.num_classes, penalty=pair.penalty, weights=weights, seed=run.seed)
         return fitted.after(scaled).head()

@@ -42,7 +42,7 @@ class LabelShift(Adaptation):
 
         scaled = scaling(pair.source)
         rows = scaled(pair.source)
-        fitted = classifier(rows, pair.labels, pair.num_classes, seed=run.seed)
+        fitted = classifier(rows, pair.labels, pair.num_classes, penalty=pair.penalty, seed=run.seed)
         held_out = _held_out(rows, pair, fitted.penalty, run.seed)
         target = fitted.logits(scaled(pair.target))
         shares = np.bincount(pair.labels, minlength=pair.num_classes) / len(pair.labels)

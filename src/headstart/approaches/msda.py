@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 
 from headstart import config, plugins
 from headstart.approaches._adaptation import Adaptation, fit_on_features
-from headstart.approaches._rows import Pair, scaling
+from headstart.approaches._rows import Pair, Scaling, are_counts, scaling
 from headstart.data.split import Split
 from headstart.errors import ConfigError
 from headstart.models.backbone import Backbone
@@ -44,17 +45,31 @@ class Msda(Adaptation):
         return fit_on_features(self, backbone, task, split, run)
 
     def learn(self, pair: Pair, run: Run) -> Head:
+        denoised = self.denoise(pair)
+        return denoised.finish(self.following().learn(denoised.pair, run))
+
+    def denoise(self, pair: Pair) -> Denoised:
+        """The part that looks at no label: the same for all that may follow."""
         from headstart.shift import MSDA
 
-        following = self._following()
-        scaled = scaling(pair.source, pair.target)
-        source, target = scaled(pair.source), scaled(pair.target)
-        method = MSDA(self.num_layers, self.noise, self.num_features or None).fit(source, target)
+        source, target = pair.source, pair.target
+        counts = are_counts(source, target)
+        if (
+            counts
+        ):  # that a word occurs says more than how often; what occurs is about 1, so that tanh bends and not cuts
+            source, target = np.log1p(source), np.log1p(target)
+            scaled = Scaling(np.zeros(source.shape[1], np.float32), np.full(source.shape[1], _size(source), np.float32))
+        else:
+            scaled = scaling(source, target)
+        source, target = scaled(source), scaled(target)
+        method = MSDA(self.num_layers, self.noise, self.num_features or None)
+        given = [csr_array(rows) if counts else rows for rows in (source, target)]  # zeros need not be multiplied
+        method.fit(*given)
         rows = [np.asarray(method.transform(x), np.float32) for x in (source, target)]
-        head = following.learn(replace(pair, source=rows[0], target=rows[1]), run)
-        return stacked(scaled.mean, scaled.scale, method.layers_, head)
+        return Denoised(replace(pair, source=rows[0], target=rows[1]), scaled, method.layers_, counts)
 
-    def _following(self) -> Adaptation:
+    def following(self) -> Adaptation:
+        """The approach that goes on."""
         kind: Any = plugins.variant("approaches", self.then, Adaptation)
         if self.then == "msda":
             raise ConfigError("$.approach.then: msda cannot go on with itself; num_layers adds layers")
@@ -62,7 +77,32 @@ class Msda(Adaptation):
         return config.from_dict(kind, {"weight": self.weight} if "weight" in known else {}, path="$.approach")
 
 
-def stacked(mean: np.ndarray, scale: np.ndarray, layers: list[tuple[np.ndarray, np.ndarray]], after: Head) -> Head:
+def _size(rows: np.ndarray) -> float:
+    """The root mean square of what is not zero."""
+    return float(np.sqrt(np.square(rows, dtype=np.float64).sum() / max(1, np.count_nonzero(rows)))) or 1.0
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """The rows behind mSDA's layers, and how a head of them becomes one of raw rows.
+
+    ``dampened``: the rows were counts x, taken as log(1 + x).
+    """
+
+    pair: Pair
+    scaled: Scaling
+    layers: list[tuple[np.ndarray, np.ndarray]]
+    dampened: bool
+
+    def finish(self, head: Head) -> Head:
+        made = stacked(self.scaled.mean, self.scaled.scale, self.layers, head)
+        made.dampened.fill_(self.dampened)
+        return made
+
+
+def stacked(
+    mean: np.ndarray, scale: np.ndarray, layers: list[tuple[np.ndarray, np.ndarray]], after: Head
+) -> LayeredHead:
     """One head of mSDA's layers (weights (in, out) and bias each) and of the head that takes their outputs.
 
     Raises:

@@ -27,5 +27,5 @@ class SourceOnly(Adaptation):
 
     def learn(self, pair: Pair, run: Run) -> Head:
         scaled = scaling(pair.source)
-        fitted = classifier(scaled(pair.source), pair.labels, pair.num_classes, seed=run.seed)
+        fitted = classifier(scaled(pair.source), pair.labels, pair.num_classes, penalty=pair.penalty, seed=run.seed)
         return fitted.after(scaled).head()

@@ -13,6 +13,11 @@ ANSWERS = {  # answer -> (sign, headline); the sign says in shape what the colou
     "no clear gain": ("\N{BLACK CIRCLE}", "No clear gain from the pretrained model"),
     "hurt": ("\N{BLACK DOWN-POINTING TRIANGLE}", "The pretrained model hurt"),
 }
+ADAPTED = {  # the same where a target domain was adapted to
+    "helped": ("\N{BLACK UP-POINTING TRIANGLE}", "Adapting to the target helped"),
+    "no clear gain": ("\N{BLACK CIRCLE}", "No clear gain from adapting to the target"),
+    "hurt": ("\N{BLACK DOWN-POINTING TRIANGLE}", "Adapting to the target hurt"),
+}
 SAMPLES = {"image": "pictures", "text": "texts", "audio": "recordings", "table": "rows"}
 
 SCORES = {  # name -> (title, explanation, long explanation)
@@ -174,6 +179,8 @@ def headline(result: dict[str, Any]) -> dict[str, str]:
     verdict = result.get("verdict")
     if not isinstance(verdict, dict):
         trained = bool(result.get("baselines"))
+        if why := result.get("no_verdict"):
+            return {"kind": "none", "sign": "?", "title": "No verdict", "sentence": f"{why[:1].upper()}{why[1:]}.", "summary": ""}
         why = (
             "Baselines were trained, but they were not compared with this model on the test samples"
             if trained
@@ -182,7 +189,9 @@ def headline(result: dict[str, Any]) -> dict[str, str]:
         sentence = f"{why}, so nothing here shows whether the pretrained model helped, and none is claimed."
         return {"kind": "none", "sign": "?", "title": "No verdict", "sentence": sentence, "summary": ""}
     answer = str(verdict.get("answer", "no answer"))
-    sign, title = ANSWERS.get(answer, ("?", answer))
+    data = result.get("data")
+    answers = ADAPTED if isinstance(data, dict) and data.get("target") else ANSWERS
+    sign, title = answers.get(answer, ("?", answer))
     return {
         "kind": answer.replace(" ", "-") if answer in ANSWERS else "none",
         "sign": sign,

@@ -15,17 +15,19 @@ from headstart.tasks import Head
 class LayeredHead(Head):
     """Denoising layers, hidden layers, then a linear layer; either kind may be absent.
 
-    Denoising layers (mSDA) are ``h_i = tanh(W_i h_(i-1) + b_i)``, and the input and all of them stand side by side
+    Counts may be dampened first: log(1 + x). Denoising layers (mSDA) are ``h_i = tanh(W_i h_(i-1) + b_i)``, and the input and all of them stand side by side
     behind them. Hidden layers are linear with a ReLU. Before all of it features are standardised: (x - mean) / scale.
     """
 
     mean: Tensor
     scale: Tensor
+    dampened: Tensor
 
     def __init__(self, dim: int, num_classes: int, hidden: Sequence[int] = (), denoisers: Sequence[int] = ()) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
+        self.register_buffer("dampened", torch.tensor(False))
         ins = [dim, *denoisers]
         self.denoisers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(ins[:-1], denoisers, strict=True))
         for parameter in self.denoisers.parameters():
@@ -37,6 +39,7 @@ class LayeredHead(Head):
 
     def denoised(self, vectors: Tensor) -> Tensor:
         """(n, dim) raw features -> what the hidden layers take."""
+        vectors = torch.log1p(vectors.clamp(min=0)) if self.dampened else vectors
         found = [(vectors - self.mean) / self.scale]
         for layer in self.denoisers:
             found.append(torch.tanh(layer(found[-1])))

@@ -146,7 +146,7 @@ def show_record(record: Any, as_json: bool) -> None:
             print(f"  against {row['title']} ({shown}): {100 * row['gain']:+.1f} {metric['gain']} [{low:.1f}, {high:.1f}]")
         print(f"verdict: {result['verdict']['summary']}")
     else:
-        print("verdict: none, for no baseline was trained")
+        print(f"verdict: none, for {result.get('no_verdict') or 'no baseline was trained'}")
     print(f"report:  {record.folder / 'report.html'}  ({result['seconds']['total']:.0f} s)")
 
 

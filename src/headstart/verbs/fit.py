@@ -11,7 +11,8 @@ from headstart.verbs import Json, Kind, Kinds, Labels, OnBad, Out, Paths, Text, 
 ORDER = 10
 EPILOG = (
     "Examples:  headstart fit photos/  |  headstart fit photos.csv --labels kind --group patient  |  "
-    "headstart fit photos/ --model timm:resnet18.a1_in1k --approach finetune --set epochs=5 --out runs/flowers"
+    "headstart fit photos/ --model timm:resnet18.a1_in1k --approach finetune --set epochs=5 --out runs/flowers  |  "
+    "headstart fit studio/ --target phone_photos/"
 )
 
 
@@ -21,7 +22,12 @@ def fit(
         typer.Argument(help="Folder of class folders (pictures, texts or sounds), or a CSV, Parquet or JSONL file."),
     ],
     model: Annotated[str, typer.Option(help="zoo:name, a model folder, or auto.")] = "auto",
-    approach: Annotated[str, typer.Option(help="auto, probe, finetune, scratch or distill.")] = "auto",
+    approach: Annotated[
+        str, typer.Option(help="auto, probe, finetune, scratch or distill; with --target auto, dann, coral and others.")
+    ] = "auto",
+    target: Annotated[
+        str | None, typer.Option(help="Samples of another domain to adapt to; labels there serve the verdict only.")
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="A setting of the approach: name=value.")] = None,
     out: Out = None,
     baseline: Annotated[str, typer.Option(help="auto, or none to skip the baselines (then no verdict).")] = "auto",
@@ -49,6 +55,6 @@ def fit(
         record = fitting.fit(
             data, model, chosen, out=folder, baseline=baseline, seed=seed, shots=shots,
             budget=seconds(budget) if budget else None, on_bad=on_bad, waive=tuple(waive or ()), labels=labels, paths=paths, text=text, group=group,
-            modality=modality, task=task,
+            modality=modality, task=task, target=target,
         )  # fmt: skip
         show_record(record, as_json)

@@ -1,0 +1,78 @@
+"""The guard: source-only is kept unless the evidence says better, and says so with one voice.
+
+Reverse validation has to be better beyond chance, over the same source rows, and importance-weighted validation, deep
+embedded validation and agreement must not prefer source-only. Each can be fooled, but not all in the same way: what lost
+the classes is seen on the weighted source and on the way back, what moved nothing useful agrees less with itself on the
+target. Entropy and soft neighbourhood density are told but have no vote: they measure how sure a classifier sounds, and
+against a source-only classifier of another penalty they contradict each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headstart import plugins
+from headstart.metrics.paired import interval
+from headstart.selection import Criterion, Evidence, errors, scored
+
+VOTES = ("reverse", "importance", "deep_embedded", "agreement")
+SURE = 0.95  # confidence of the interval that has to leave out zero
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The name of the candidate that is kept, and why, in words."""
+
+    name: str
+    reasons: tuple[str, ...]
+
+
+def scores(evidence: Evidence) -> dict[str, float]:
+    """Every criterion's score, by its name."""
+    kinds = {name: plugins.variant("selection", name, Criterion) for name in plugins.names("selection")}
+    return {name: scored(kind(), evidence) for name, kind in kinds.items()}
+
+
+def decide(candidates: dict[str, Evidence], seed: int = 0) -> Decision:
+    """Which candidate is kept.
+
+    Args:
+        candidates: evidence by name; the first is the bar, the classifier of the source alone.
+    """
+    bar, *others = candidates
+    found = {name: scores(evidence) for name, evidence in candidates.items()}
+    wrong = errors(candidates[bar].back, candidates[bar].labels)
+    gains, against = {}, {}
+    for name in others:
+        better = wrong - errors(candidates[name].back, candidates[name].labels)
+        gains[name] = (float(better.mean()), interval(better, confidence=SURE, seed=seed))
+        against[name] = [rule for rule in VOTES if found[name][rule] < found[bar][rule]]
+    sound = [name for name in others if gains[name][1][0] > 0 and not against[name]]
+    if sound:
+        best = max(sound, key=lambda name: gains[name][0])
+        gain, (low, high) = gains[best]
+        return Decision(best, (
+            f"{best} is kept: gone to the target and back it gets {100 * gain:+.1f} points more source samples right than "
+            f"{bar} [{100 * low:.1f}, {100 * high:.1f}], and importance, deep_embedded and agreement prefer it, too",
+            *_others(others, best, gains, against),
+        ))  # fmt: skip
+    if not others:
+        return Decision(bar, (f"{bar} is kept: nothing else could be tried",))
+    nearest = max(others, key=lambda name: (-len(against[name]), gains[name][0]))
+    return Decision(bar, (
+        f"{bar} is kept: no candidate is better by all that vote; the nearest, {nearest}: {_why(nearest, gains, against)}",
+        *_others(others, nearest, gains, against),
+    ))  # fmt: skip
+
+
+def _why(name: str, gains: dict[str, tuple[float, tuple[float, float]]], against: dict[str, list[str]]) -> str:
+    gain, (low, high) = gains[name]
+    said = f"there and back {100 * gain:+.1f} points [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{said}, against it: {', '.join(against[name])}" if against[name] else said
+
+
+def _others(
+    names: list[str], told: str, gains: dict[str, tuple[float, tuple[float, float]]], against: dict[str, list[str]]
+) -> tuple[str, ...]:
+    rest = [f"{name} ({_why(name, gains, against)})" for name in names if name != told]
+    return (f"also tried: {'; '.join(rest)}",) if rest else ()

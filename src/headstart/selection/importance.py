@@ -1,0 +1,20 @@
+"""Importance-weighted validation: the accuracy on held-out source rows, each counting as often as the target has it.
+
+Sugiyama, Krauledat, Mueller: Covariate Shift Adaptation by Importance Weighted Cross Validation, JMLR 8, 2007.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headstart.selection import Criterion, Evidence, errors
+
+
+@dataclass(frozen=True)
+class Importance(Criterion):
+    """Unbiased where only the inputs are distributed differently and the weights are right."""
+
+    needs = frozenset({"labels", "source", "weights"})
+
+    def score(self, evidence: Evidence) -> float:
+        return 1 - float((evidence.weights * errors(evidence.source, evidence.labels)).mean())

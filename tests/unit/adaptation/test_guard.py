@@ -1,0 +1,63 @@
+"""The guard: better beyond chance and contradicted by nobody, or source-only stays."""
+
+import numpy as np
+import pytest
+
+from headstart.adaptation import guard
+from headstart.selection import Evidence
+
+NUM, CLASSES = 200, 3
+LABELS = np.arange(NUM) % CLASSES
+
+
+def logits(accuracy: float, seed: int, sure: float = 3.0) -> np.ndarray:
+    """Right on the first rows; the order in which rows go wrong is the same for all."""
+    rng = np.random.default_rng(seed)
+    said = np.where(np.random.default_rng(0).permutation(NUM) < accuracy * NUM, LABELS, (LABELS + 1) % CLASSES)
+    return sure * np.eye(CLASSES)[said] + 0.1 * rng.normal(size=(NUM, CLASSES))
+
+
+def evidence(source: float, back: float, agree: float, sure: float = 3.0) -> Evidence:
+    target = logits(1.0, 3, sure)
+    return Evidence(LABELS, logits(source, 1), np.ones(NUM), target, logits(agree, 4, sure), logits(back, 2))
+
+
+def test_better_by_all_is_kept() -> None:
+    found = guard.decide({"source_only": evidence(0.8, 0.6, 0.7), "good": evidence(0.85, 0.75, 0.8, 3.5)})
+    assert found.name == "good"
+    assert "+15.0 points" in found.reasons[0]
+
+
+def test_the_best_of_the_sound_ones_is_kept() -> None:
+    found = guard.decide({
+        "source_only": evidence(0.8, 0.6, 0.7),
+        "good": evidence(0.85, 0.75, 0.8, 3.5),
+        "better": evidence(0.85, 0.8, 0.8, 3.5),
+        "contradicted": evidence(0.7, 0.95, 0.8, 3.5),
+    })  # fmt: skip
+    assert found.name == "better"
+    assert "contradicted" in found.reasons[1] and "importance" in found.reasons[1]
+
+
+@pytest.mark.parametrize(
+    ("other", "speaks"),
+    [
+        (evidence(0.85, 0.605, 0.8, 3.5), "[0.0"),  # not better beyond chance
+        (evidence(0.75, 0.75, 0.8, 3.5), "importance"),
+        (evidence(0.85, 0.75, 0.6, 3.5), "agreement"),
+    ],
+)
+def test_one_contradiction_keeps_source_only(other: Evidence, speaks: str) -> None:
+    found = guard.decide({"source_only": evidence(0.8, 0.6, 0.7), "other": other})
+    assert found.name == "source_only"
+    assert speaks in found.reasons[0]
+
+
+def test_with_few_rows_nothing_is_beyond_chance() -> None:
+    few = [Evidence(e.labels[:20], e.source[:20], e.weights[:20], e.target, e.other, e.back[:20])
+           for e in (evidence(0.8, 0.6, 0.7), evidence(0.9, 0.9, 0.8, 3.5))]  # fmt: skip
+    assert guard.decide({"source_only": few[0], "other": few[1]}).name == "source_only"
+
+
+def test_alone_the_bar_stays() -> None:
+    assert guard.decide({"source_only": evidence(0.8, 0.6, 0.7)}).name == "source_only"

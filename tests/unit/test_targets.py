@@ -1,0 +1,159 @@
+"""A run with a target: no label of it reaches a method, the verdict is about it, and the record can be repeated."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import headstart as hs
+from headstart import fitting, runs
+from headstart.approaches.coral import Coral
+from headstart.approaches.dann import Dann
+from headstart.errors import ConfigError, DataError, HeadstartError
+from tiny import dataset, saved
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(saved(tmp_path_factory.mktemp("model") / "model"))
+
+
+def folder(place: Path, data: hs.Dataset, *, labelled: bool = True) -> Path:
+    for number, (item, label) in enumerate(zip(data.items, data.labels or (), strict=True)):
+        path = place / (label if labelled else "") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.asarray(item)).save(path)
+    return place
+
+
+def test_with_labels_the_verdict_is_about_the_target(model: str, tmp_path: Path) -> None:
+    source, target = dataset(10, 1), dataset(8, 4)
+    run = hs.fit(source, model, Coral(), target=target, out=tmp_path / "run")
+    assert run.verdict is not None and [c.baseline for c in run.verdict.comparisons] == ["source_only"]
+    assert sum(sum(row) for row in run.scores["confusion"]) == len(target)
+    assert run.result["data"]["target"]["samples"] == len(target)
+    assert any("no method sees them" in note for note in run.result["data"]["notes"])
+
+
+def test_no_label_of_the_target_is_looked_at(model: str, tmp_path: Path) -> None:
+    """Wrong labels in the target change the verdict, and not one bit of the model."""
+    source, target = dataset(10, 1), dataset(8, 4)
+    wrong = replace(target, labels=[*target.labels[1:], target.labels[0]])  # type: ignore[index]
+    models = []
+    for number, given in enumerate((target, wrong, target.without_labels())):
+        run = hs.fit(source, model, target=given, out=tmp_path / str(number))
+        models.append((run.folder / "model" / "head.safetensors").read_bytes())
+    assert models[0] == models[1] == models[2]
+
+
+def test_without_labels_nothing_is_claimed(model: str, tmp_path: Path) -> None:
+    run = hs.fit(dataset(10, 1), model, "coral", target=dataset(8, 4).without_labels(), out=tmp_path / "run")
+    assert run.verdict is None
+    assert any("nothing is claimed" in note for note in run.result["data"]["notes"])
+
+
+def test_auto_says_why_it_kept_what(model: str, tmp_path: Path) -> None:
+    run = hs.fit(dataset(10, 1), model, target=dataset(8, 4), out=tmp_path / "run")
+    assert run.result["approach"] == "source_only"
+    assert any(reason.startswith("source_only is kept") for reason in run.result["reasons"])
+    names = [row["name"] for row in run.result["adaptation"]["candidates"]]
+    assert names[0] == "source_only" and len(names) > 5
+
+
+def test_a_run_of_folders_can_be_repeated(model: str, tmp_path: Path) -> None:
+    source = folder(tmp_path / "source", dataset(10, 1))
+    target = folder(tmp_path / "target", dataset(8, 4), labelled=False)
+    first = hs.fit(source, model, "coral", target=target, baseline="none", out=tmp_path / "1")
+    assert runs.read_settings(tmp_path / "1").target == str(target)
+    second = hs.rerun(tmp_path / "1", tmp_path / "2")
+    weights = [(run.folder / "model" / "head.safetensors").read_bytes() for run in (first, second)]
+    assert weights[0] == weights[1]
+    assert any("read without labels" in note for note in first.result["data"]["notes"])
+
+
+def test_a_target_from_memory_cannot_be_repeated(model: str, tmp_path: Path) -> None:
+    source = folder(tmp_path / "source", dataset(10, 1))
+    hs.fit(source, model, "coral", target=dataset(8, 4), baseline="none", out=tmp_path / "1")
+    with pytest.raises(HeadstartError, match="from memory"):
+        hs.rerun(tmp_path / "1", tmp_path / "2")
+
+
+def test_dann_on_inputs_is_compared_with_its_own_training_alone(model: str, tmp_path: Path) -> None:
+    approach = Dann(on="inputs", epochs=1, batch_size=8, augment="")
+    run = hs.fit(dataset(10, 1), model, approach, target=dataset(8, 4), out=tmp_path / "run")
+    assert run.verdict is not None
+    assert [c.baseline for c in run.verdict.comparisons] == ["source_only", "unaligned"]
+
+
+def test_copies_are_told_and_not_judged(model: str, tmp_path: Path) -> None:
+    source, target = dataset(10, 1), dataset(8, 4)
+    target = replace(target, items=[*source.items[:3], *target.items[3:]])
+    run = hs.fit(source, model, "coral", target=target, out=tmp_path / "run")
+    assert any(note.startswith("3 pictures of the target are") for note in run.result["data"]["notes"])
+    assert sum(sum(row) for row in run.scores["confusion"]) == len(target) - 3
+
+
+def test_classes_of_one_domain_only_are_told(model: str, tmp_path: Path) -> None:
+    target = dataset(8, 4)
+    target = replace(target, labels=["star" if label == "bar" else label for label in target.labels or ()])
+    run = hs.fit(dataset(10, 1), model, "coral", target=target, out=tmp_path / "run")
+    notes = " ".join(run.result["data"]["notes"])
+    assert "8 target samples are of classes that the source lacks ('star')" in notes
+    assert "classes of the source that the target lacks, by its labels: 'bar'" in notes
+    assert sum(sum(row) for row in run.scores["confusion"]) == 16
+
+
+def test_a_declared_test_part_is_kept_for_the_verdict(model: str, tmp_path: Path) -> None:
+    target = dataset(8, 4)
+    target = replace(target, declared=["train" if i < 12 else "test" for i in range(len(target))])
+    run = hs.fit(dataset(10, 1), model, "coral", target=target, out=tmp_path / "run")
+    assert run.result["data"]["target"]["samples"] == 12
+    assert sum(sum(row) for row in run.scores["confusion"]) == 12
+
+
+def test_what_cannot_work_is_refused(model: str, tmp_path: Path) -> None:
+    source, target = dataset(10, 1), dataset(8, 4)
+    with pytest.raises(DataError, match="has 1 sample"):
+        hs.fit(source, model, target=target.subset([0]), out=tmp_path / "a")
+    with pytest.raises(ConfigError, match=r"\$.approach: probe takes no notice of a target. Adapting are adabn"):
+        hs.fit(source, model, "probe", target=target, out=tmp_path / "b")
+    with pytest.raises(DataError, match="no file or folder"):
+        hs.fit(source, model, target=tmp_path / "nowhere", out=tmp_path / "c")
+    with pytest.raises(DataError, match="one class"):
+        hs.fit(source.subset(range(0, 30, 3)), model, target=target, out=tmp_path / "d")
+    texts = hs.Dataset(["a b", "c d"] * 5, [str(i) for i in range(10)], None, "text")
+    with pytest.raises(DataError, match="The target holds texts and the source pictures"):
+        hs.fit(source, model, target=texts, out=tmp_path / "e")
+
+
+def table(path: Path, seed: int, columns: dict[str, str], moved: float = 0.0) -> Path:
+    rng = np.random.default_rng(seed)
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(columns.values())
+        for number in range(60):
+            values = {"age": rng.normal() + number % 2, "dose": rng.normal() + moved, "label": "yno"[number % 2]}
+            rows.writerow([values.get(key, 7) for key in columns])
+    return path
+
+
+def test_columns_that_differ_are_told(tmp_path: Path) -> None:
+    source = table(tmp_path / "a.csv", 0, {"age": "age", "dose": "dose", "label": "label"})
+    target = table(tmp_path / "b.csv", 1, {"age": "age", "weight": "weight", "label": "label"})
+    run = hs.fit(source, approach="coral", target=target, out=tmp_path / "run")
+    notes = " ".join(run.result["data"]["notes"])
+    assert (
+        "the target lacks 1 of 2 columns ('dose')" in notes and "that the source lacks are not used: 'weight'" in notes
+    )
+    other = table(tmp_path / "c.csv", 1, {"x": "x", "z": "z"})
+    with pytest.raises(DataError, match="none of the source's 2 columns"):
+        hs.fit(source, approach="coral", target=other, out=tmp_path / "other")
+
+
+def test_settings_know_the_target() -> None:
+    assert fitting.make_settings("data", "auto", "auto").target is None
+    assert fitting.make_settings("data", "auto", "auto", target="x").target == str(Path("x").resolve())
+    assert fitting.make_settings("data", "auto", "auto", target=dataset(2)).target == runs.MEMORY
