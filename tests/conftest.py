@@ -18,7 +18,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Which tests one process runs when several share the work: those of a zoo, whose results are computed once, or of a file."""
     for item in items:
         given = item.callspec.params if hasattr(item, "callspec") else {}
-        zoo = given["cell"].zoo if "cell" in given else given.get("zoo", item.path.stem)
+        cell = given.get("cell", "")  # of some tests the name of one
+        zoo = given.get("zoo", item.path.stem) if isinstance(cell, str) else cell.zoo
         item.add_marker(pytest.mark.xdist_group(str(zoo)))
 
 
