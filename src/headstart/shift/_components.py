@@ -15,6 +15,7 @@ F are needed where it has more rows than columns: with F = Q R (Q orthonormal) a
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ import scipy.sparse
 
 from headstart.errors import ConfigError
 from headstart.progress import say
-from headstart.shift._inputs import Domains, Rows, double
+from headstart.shift._inputs import Domains, Rows, dense, double
 from headstart.shift._kernels import EXACT, gamma_of, landmarks, products, rbf, rbf_features
 from headstart.shift._moments import blocks, centred, moments, upper_root
 from headstart.shift._pencil import DENSE, Product, leading
@@ -50,6 +51,7 @@ class Components:
     ) -> None:
         if kernel not in ("linear", "rbf", "primal"):
             raise ConfigError(f"kernel is {kernel!r}; it can be 'linear', 'rbf' or 'primal'.")
+        domains, sparse = _thinned(domains)
         self.domains, self.primal = domains, kernel == "primal"
         self.num, dim = domains.num_source + domains.num_target, domains.source.shape[1]
         self.features: Features | None = None
@@ -58,7 +60,7 @@ class Components:
         self.stacked: Any = None
         if kernel == "rbf":
             self._rbf(gamma, num_landmarks, seed)
-        elif (sparse := dim > DENSE and _density(domains) < SPARSE) or self.num <= dim:
+        elif sparse or self.num <= dim:
             self.stacked = _stack(domains, sparse)  # the products with rows are cheaper than a dim x dim matrix
             if not self.primal and not sparse and self.num <= EXACT:
                 self.kernel = products(self.stacked, self.stacked)
@@ -79,8 +81,18 @@ class Components:
         self.width = num_landmarks
         self.features = landmarks(self.domains, self.gamma, num_landmarks, seed)
 
-    def solve(self, columns: np.ndarray, mu: float, num_components: int) -> tuple[np.ndarray, np.ndarray]:
-        """Values (found,), descending, and what (features of) rows are multiplied by: (dim_features, found)."""
+    def solve(
+        self, columns: np.ndarray, mu: float, num_components: int, whiten: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Values (found,), descending, and what (features of) rows are multiplied by: (dim_features, found).
+
+        Args:
+            whiten: the constraint of the papers; else columns of length 1.
+        """
+        values, components = self._solve(columns, mu, num_components)
+        return values, components if whiten else components / np.linalg.norm(components, axis=0)
+
+    def _solve(self, columns: np.ndarray, mu: float, num_components: int) -> tuple[np.ndarray, np.ndarray]:
         _checked(mu, num_components)
         pencil: Callable[[Product, np.ndarray], tuple[np.ndarray, np.ndarray]] = partial(
             leading, mu=mu, num_components=num_components
@@ -141,6 +153,15 @@ def _checked(mu: float, num_components: int) -> None:
         )
 
 
+def _thinned(domains: Domains) -> tuple[Domains, bool]:
+    """Wide rows of few numbers other than 0 as sparse ones, and whether they are."""
+    if domains.source.shape[1] <= DENSE or _density(domains) >= SPARSE:
+        return domains, False
+    source = scipy.sparse.csr_array(domains.source)
+    target = source if domains.single else scipy.sparse.csr_array(domains.target)
+    return replace(domains, source=source, target=target), True
+
+
 def _density(domains: Domains) -> float:
     """The share of numbers that are not 0, in some 1,000 rows of each domain."""
     parts = [x[:: max(1, x.shape[0] // 1000)] for x in (domains.source, domains.target)]
@@ -150,8 +171,4 @@ def _density(domains: Domains) -> float:
 
 def _stack(domains: Domains, sparse: bool) -> Rows:
     """All rows in float64, dense or sparse."""
-    if not sparse:
-        rows = domains.rows
-        return double(rows.toarray() if scipy.sparse.issparse(rows) else rows)
-    parts = [scipy.sparse.csr_array(double(x)) for x in (domains.source, domains.target)]
-    return scipy.sparse.csr_array(scipy.sparse.vstack(parts, format="csr"))
+    return double(domains.rows if sparse else dense(domains.rows))

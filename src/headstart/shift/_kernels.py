@@ -51,6 +51,8 @@ def some(domains: Domains, num: int, seed: int) -> Rows:
 
 def products(x: Rows, y: Rows) -> np.ndarray:
     """(num_x, num_y) the linear kernel x'y, in float64."""
+    if scipy.sparse.issparse(y) and not scipy.sparse.issparse(x):
+        x = scipy.sparse.csr_array(x)
     found = double(x) @ double(y).T
     return found.toarray() if scipy.sparse.issparse(found) else found
 

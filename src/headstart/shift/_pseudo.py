@@ -26,12 +26,13 @@ def class_columns(codes: np.ndarray, guesses: np.ndarray, num_classes: int) -> n
 
 def rounds(
     sample: Components, domains: Domains, classifier: Any, num_rounds: int, shares: tuple[float, float],
-    mu: float, num_components: int,
+    mu: float, num_components: int, whiten: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Values (found,), components (dim_features, found) and the last guesses (num_target,), class numbers.
 
     Args:
         classifier: unfitted; None: the nearest neighbour.
+        whiten: see ``TCA``.
         shares: weights of M_0, which compares the domains, and of every M_c.
     """
     codes, num_classes = domains.labels
@@ -39,7 +40,7 @@ def rounds(
     marginal = np.sqrt(shares[0]) * difference(domains)[:, None]
     columns, guesses = marginal, None
     for _ in range(num_rounds):
-        values, components = sample.solve(columns, mu, num_components)
+        values, components = sample.solve(columns, mu, num_components, whiten)
         projected = apply(sample.features, domains.source, components)
         fitted = clone(classifier).fit(projected, codes)
         found = fitted.predict(apply(sample.features, domains.target, components))

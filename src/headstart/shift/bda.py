@@ -31,6 +31,7 @@ class BDA(Adapter):
         num_rounds: at most; it stops where no label changes.
         classifier: of pseudo labels; None: the nearest neighbour, as in the paper.
         gamma: of the RBF kernel, which is approximated on 1,000 landmarks beyond 4,000 rows.
+        whiten: as in ``TCA``.
 
     Attributes:
         components_, eigenvalues_: as in ``TCA``.
@@ -50,6 +51,7 @@ class BDA(Adapter):
         num_rounds: int = 10,
         classifier: Any = None,
         gamma: float | None = None,
+        whiten: bool = True,
     ) -> None:
         self.balance = balance
         self.num_components = num_components
@@ -58,6 +60,7 @@ class BDA(Adapter):
         self.num_rounds = num_rounds
         self.classifier = classifier
         self.gamma = gamma
+        self.whiten = whiten
 
     def _learn(self, domains: Domains) -> None:
         if self.num_rounds < 1 or not 0 <= self.balance <= 1:
@@ -68,7 +71,14 @@ class BDA(Adapter):
         sample = Components(domains, self.kernel, self.gamma)
         shares = 1 - self.balance, self.balance
         self.eigenvalues_, self.components_, guesses = rounds(
-            sample, domains, self.classifier, self.num_rounds, shares, self.regularisation, self.num_components
+            sample,
+            domains,
+            self.classifier,
+            self.num_rounds,
+            shares,
+            self.regularisation,
+            self.num_components,
+            self.whiten,
         )
         self._features, self.gamma_ = sample.features, sample.gamma
         assert domains.classes is not None

@@ -32,6 +32,8 @@ class JDA(Adapter):
         classifier: of pseudo labels; None: the nearest neighbour, as in the paper.
         gamma: of the RBF kernel, which is approximated on 1,000 landmarks beyond 4,000 rows.
         seed: of the landmarks.
+        whiten: whether the components are scaled as the constraint says, so that all vary alike; else each has length
+            1 and the leading ones weigh more, as in the authors' Matlab code: better before the nearest neighbour.
 
     Attributes:
         components_, eigenvalues_: as in ``TCA``.
@@ -51,6 +53,7 @@ class JDA(Adapter):
         classifier: Any = None,
         gamma: float | None = None,
         seed: int = 0,
+        whiten: bool = True,
     ) -> None:
         self.num_components = num_components
         self.kernel = kernel
@@ -59,13 +62,21 @@ class JDA(Adapter):
         self.classifier = classifier
         self.gamma = gamma
         self.seed = seed
+        self.whiten = whiten
 
     def _learn(self, domains: Domains) -> None:
         if self.num_rounds < 1:
             raise ConfigError(f"num_rounds is {self.num_rounds}; it must be at least 1.")
         sample = Components(domains, self.kernel, self.gamma, seed=self.seed)
         self.eigenvalues_, self.components_, guesses = rounds(
-            sample, domains, self.classifier, self.num_rounds, (1.0, 1.0), self.regularisation, self.num_components
+            sample,
+            domains,
+            self.classifier,
+            self.num_rounds,
+            (1.0, 1.0),
+            self.regularisation,
+            self.num_components,
+            self.whiten,
         )
         self._features, self.gamma_ = sample.features, sample.gamma
         assert domains.classes is not None

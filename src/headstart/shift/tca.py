@@ -31,6 +31,8 @@ class TCA(Adapter):
         gamma: of the RBF kernel; None: 1 / the median squared distance.
         num_landmarks: RBF beyond 4,000 rows uses this many rows drawn at random (Nystroem), which is said.
         seed: of that draw.
+        whiten: whether the components are scaled as the constraint says, so that all vary alike; else each has length
+            1 and the leading ones weigh more, as in the authors' Matlab code: better before the nearest neighbour.
 
     No n x n matrix is built for "linear" and "primal" where there are more rows than features, nor for "rbf" beyond
     4,000 rows; memory then does not grow with the number of rows.
@@ -48,6 +50,7 @@ class TCA(Adapter):
         gamma: float | None = None,
         num_landmarks: int = 1000,
         seed: int = 0,
+        whiten: bool = True,
     ) -> None:
         self.num_components = num_components
         self.kernel = kernel
@@ -55,11 +58,12 @@ class TCA(Adapter):
         self.gamma = gamma
         self.num_landmarks = num_landmarks
         self.seed = seed
+        self.whiten = whiten
 
     def _learn(self, domains: Domains) -> None:
         sample = Components(domains, self.kernel, self.gamma, self.num_landmarks, self.seed)
         self.eigenvalues_, self.components_ = sample.solve(
-            difference(domains)[:, None], self.regularisation, self.num_components
+            difference(domains)[:, None], self.regularisation, self.num_components, self.whiten
         )
         self._features, self.gamma_ = sample.features, sample.gamma
         if (found := len(self.eigenvalues_)) < self.num_components:
