@@ -43,7 +43,7 @@ LAYERS = (
     {"fitting"},
     {"augmenting", "demonstration", "search"},
     {"verbs"},
-    {"cli"},
+    {"cli", "launching"},
     {"__main__"},
 )
 # ``store`` says when it cannot be used, in the words of ``progress``; ``shift`` says what it cut down or

@@ -26,7 +26,18 @@ def say(message: str) -> None:
 
 def first_process() -> bool:
     """Whether this process is the first of those that a launcher started, or the only one: the others stay silent."""
-    return int(os.environ.get("RANK", "0")) == 0 or int(os.environ.get("WORLD_SIZE", "1")) <= 1
+    return _launched("RANK", "RANK", 0) == 0 or num_processes() <= 1
+
+
+def num_processes() -> int:
+    """How many processes a launcher started for this work: ``accelerate launch``, ``torchrun`` or ``mpirun`` says it."""
+    return _launched("WORLD_SIZE", "SIZE", 1)
+
+
+def _launched(name: str, short: str, default: int) -> int:
+    """A number from torch's launchers, or from Intel MPI, Open MPI or MVAPICH2, as Accelerate reads them."""
+    names = (name, f"PMI_{short}", f"OMPI_COMM_WORLD_{short}", f"MV2_COMM_WORLD_{short}")
+    return next((int(os.environ[entry]) for entry in names if entry in os.environ), default)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Several processes on one training: who this one is, and what they tell each other.
 
-``accelerate launch`` (Hugging Face Accelerate, the extra ``distributed``) starts and connects them. Every process goes the
+``accelerate launch`` (Hugging Face Accelerate, the extra ``distributed``) or ``torchrun`` starts them, and Accelerate's
+``PartialState`` connects them: NCCL between GPUs, gloo between processors. Every process goes the
 same way through the same code: each takes its share of every batch, the gradients are summed, and the first one alone
 speaks, keeps the run folder, and decides what depends on the clock.
 """
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import json
-import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from headstart.errors import MissingExtra
-from headstart.progress import say
+from headstart.progress import num_processes, say
 
 T = TypeVar("T")
 
@@ -102,7 +102,7 @@ def processes() -> Processes:
     Raises:
         MissingExtra: it was started as one of several, and Accelerate is not installed.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
+    if num_processes() <= 1:
         return Processes()
     try:
         from accelerate import PartialState

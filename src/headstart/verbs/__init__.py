@@ -41,12 +41,22 @@ Kinds = Annotated[
 ]
 OnBad = Annotated[str, typer.Option(help="Samples that cannot be read: error or skip.")]
 
+ALONE = (
+    "A launcher started several processes, and this verb works in one. Start it plainly, without accelerate launch. The verbs "
+    "that train (fit, resume, rerun) work in several; for headstart tune start each process by itself, with one --out."
+)
+
 
 @contextmanager
-def spoken(as_json: bool, folder: Path | None = None) -> Iterator[None]:
-    """Log lines and bars on standard error; an error becomes one clear message and an exit status."""
+def spoken(as_json: bool, folder: Path | None = None, *, together: bool = False) -> Iterator[None]:
+    """Log lines and bars on standard error; an error becomes one clear message and an exit status.
+
+    Only verbs that train work ``together`` with other processes; the others are refused where a launcher started several.
+    """
     try:
         with progress.speaking():
+            if not together and progress.num_processes() > 1:
+                raise ConfigError(ALONE)
             yield
     except HeadstartError as problem:
         fail(str(problem), as_json, 2)
@@ -68,8 +78,9 @@ def _resumable(folder: Path) -> bool:
 
 
 def fail(message: str, as_json: bool, status: int) -> None:
-    print(f"error: {message}", file=sys.stderr)
-    if as_json:
+    first = progress.first_process()
+    print(f"error{'' if first else ' in another process'}: {message}", file=sys.stderr)
+    if as_json and first:
         print(json.dumps({"error": message}))
     raise typer.Exit(status)
 

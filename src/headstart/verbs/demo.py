@@ -21,7 +21,7 @@ def demo(
     from headstart import demonstration, runs
 
     folder = out or runs.next_folder()
-    with spoken(as_json, folder):
+    with spoken(as_json, folder, together=True):
         record = demonstration.demo(folder)
         show_record(record, as_json)
         if show and not as_json:

@@ -50,7 +50,7 @@ def fit(
     from headstart import fitting, runs
 
     folder = out or runs.next_folder()
-    with spoken(as_json, folder):
+    with spoken(as_json, folder, together=True):
         chosen = {"name": approach, **parsed(settings or [])}
         record = fitting.fit(
             data, model, chosen, out=folder, baseline=baseline, seed=seed, shots=shots,

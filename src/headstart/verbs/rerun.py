@@ -18,5 +18,5 @@ def rerun(run: Annotated[Path, typer.Argument(help="A run folder.")], out: Out =
     from headstart import fitting, runs
 
     folder = out or runs.next_folder(run.resolve().parent)
-    with spoken(as_json, folder):
+    with spoken(as_json, folder, together=True):
         show_record(fitting.rerun(run, folder), as_json)

@@ -17,8 +17,9 @@ def resume(run: Annotated[Path, typer.Argument(help="An interrupted run folder, 
     """Go on with an interrupted run; it ends like an uninterrupted one."""
     from headstart import fitting, runs
 
-    with spoken(as_json, run):
-        if (run / runs.SEARCH).is_file():
+    searching = (run / runs.SEARCH).is_file()
+    with spoken(as_json, run, together=not searching):
+        if searching:
             from headstart import search
 
             show_search(search.resume(run), as_json)
