@@ -66,5 +66,6 @@ def _candidate(name: str, approach: Approach, backbone: Backbone, task: Task, sp
     begun = time.perf_counter()
     check_kind(approach, task)
     predictor = approach.fit(backbone, task, split, run.named(name)).tuned(split.valid, run.store)
-    valid = predictor.task.score(predictor.probabilities(split.valid, run.store), split.valid.labels or [])
+    found = predictor.task.score(predictor.probabilities(split.valid, run.store), split.valid.labels or [])
+    valid = processes().share(found)  # so that all of them keep the same candidate
     return Candidate(name, approach, predictor, valid, time.perf_counter() - begun)

@@ -29,17 +29,12 @@ def launch_all() -> int:
     """Start the number of processes that was asked for and wait for them; their exit status.
 
     Raises:
-        ConfigError: the number cannot be known, or there are fewer GPUs.
+        ConfigError: the number cannot be known.
     """
-    import torch
-
     count = asked_for(_command_of_parent())
     if count is None:
         raise ConfigError("accelerate launch was asked for several processes and started one; how many was not on its command "
                           f"line. {HOW}")  # fmt: skip
-    if 0 < torch.cuda.device_count() < count:
-        raise ConfigError(f"{count} processes were asked for, and there are {torch.cuda.device_count()} GPUs. Ask for as many, "
-                          "or hide them (CUDA_VISIBLE_DEVICES=) to train on the CPU.")  # fmt: skip
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
     environment = {name: value for name, value in os.environ.items() if name not in ("MASTER_ADDR", "MASTER_PORT")}
     with subprocess.Popen([*launcher, "-m", "headstart", *sys.argv[1:]], env=environment) as started:

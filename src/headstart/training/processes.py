@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
-from headstart.errors import MissingExtra
+from headstart.errors import ConfigError, MissingExtra
 from headstart.progress import num_processes, say
 
 T = TypeVar("T")
@@ -101,6 +102,7 @@ def processes() -> Processes:
 
     Raises:
         MissingExtra: it was started as one of several, and Accelerate is not installed.
+        ConfigError: there are fewer GPUs than processes.
     """
     if num_processes() <= 1:
         return Processes()
@@ -108,6 +110,10 @@ def processes() -> Processes:
         from accelerate import PartialState
     except ImportError:
         raise MissingExtra("accelerate", "distributed", "Training on several processes") from None
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if 0 < torch.cuda.device_count() < here:
+        raise ConfigError(f"{here} processes were started here, and there are {torch.cuda.device_count()} GPUs; each needs its "
+                          "own. Start as many, or hide the GPUs (CUDA_VISIBLE_DEVICES=) to train on the processor.")  # fmt: skip
     state = PartialState(cpu=not torch.cuda.is_available())
     atexit.register(state.destroy_process_group)
     say(f"training on {state.num_processes} processes ({state.device}); each takes its share of every batch")

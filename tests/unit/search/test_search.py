@@ -61,7 +61,13 @@ def test_a_search_from_data_to_verdict(model: str, tmp_path: Path) -> None:
     assert found.record.result["validation"]["accuracy"] == found.best["accuracy"]
     assert found.predictor is found.record.predictor
     names = {path.name for path in (tmp_path / "run").iterdir() if not path.name.startswith(".")}
-    assert names - {"study.sqlite-wal", "study.sqlite-shm"} == {"tune.toml", "study.sqlite", "study.json", "report.html", "best"}
+    assert names - {"study.sqlite-wal", "study.sqlite-shm"} == {
+        "tune.toml",
+        "study.sqlite",
+        "study.json",
+        "report.html",
+        "best",
+    }
     assert hs.load(tmp_path / "run").predict(tiny.dataset(1)) == found.predictor.predict(tiny.dataset(1))
     page = (tmp_path / "run" / "report.html").read_text()
     assert "<script" not in page and "best/report.html" in page and found.best["settings"]["name"] in page
@@ -157,7 +163,13 @@ def test_weight_decay_goes_where_there_is_one() -> None:
     space = Space(("knn",), 1e-3, ("norms", "last:2"), ("",), (2,))
     fixed = {"learning_rate": 0.0012345, "augment": "", "epochs": 2}
     norms = optuna.trial.FixedTrial({**fixed, "tuning": "norms"})
-    assert space.drawn("finetune", norms) == {"name": "finetune", "learning_rate": 0.00123, "tuning": "norms", "augment": "", "epochs": 2}  # type: ignore[arg-type]
+    assert space.drawn("finetune", norms) == {
+        "name": "finetune",
+        "learning_rate": 0.00123,
+        "tuning": "norms",
+        "augment": "",
+        "epochs": 2,
+    }  # type: ignore[arg-type]
     last = optuna.trial.FixedTrial({**fixed, "tuning": "last:2", "weight_decay": 0.0456})
     assert space.drawn("finetune", last)["tuning"] == "last:2:weight_decay=0.046"  # type: ignore[arg-type]
 
@@ -169,7 +181,14 @@ def row(trial: int, accuracy: float | None, seconds: float, state: str = "finish
 
 
 def test_the_front_has_what_no_other_trial_beats() -> None:
-    rows = [row(0, 0.8, 10), row(1, 0.7, 1), row(2, 0.7, 2), row(3, 0.9, 50), row(4, 0.85, 60), row(5, 0.99, 5, "pruned")]
+    rows = [
+        row(0, 0.8, 10),
+        row(1, 0.7, 1),
+        row(2, 0.7, 2),
+        row(3, 0.9, 50),
+        row(4, 0.85, 60),
+        row(5, 0.99, 5, "pruned"),
+    ]
     assert summary.front(rows) == [1, 0, 3]
 
 
@@ -202,7 +221,9 @@ def test_what_cannot_be_searched(model: str, tmp_path: Path) -> None:
         hs.tune(tiny.dataset(4), model, out=tmp_path / "c")
 
 
-def test_where_every_trial_fails_the_reason_is_given(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_every_trial_fails_the_reason_is_given(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*given: Any) -> Outcome:
         raise RuntimeError("the moon is full")
 
@@ -231,11 +252,15 @@ def test_an_interrupt_keeps_the_trials_and_the_search_goes_on(
     assert [entry["state"] for entry in rows] == ["finished", "finished", "waiting", "waiting"]
     assert not (tmp_path / "run" / "best").exists()
     found = hs.tune(tiny.dataset(6), model, trials=4, out=tmp_path / "run", baseline="none")
-    assert calls == ["trial 0", "trial 1", "trial 2", "trial 3", "trial 2"], "the interrupted one again, behind the others"
+    assert calls == ["trial 0", "trial 1", "trial 2", "trial 3", "trial 2"], (
+        "the interrupted one again, behind the others"
+    )
     assert {entry["state"] for entry in found.study["trials"]} == {"finished"}
 
 
 def test_importing_the_verb_loads_no_optuna() -> None:
     code = "import sys, headstart.cli, headstart.search; print('optuna' in sys.modules or 'sqlalchemy' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=tiny.environment())
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=tiny.environment()
+    )
     assert done.stdout.strip() == "False"

@@ -73,7 +73,9 @@ def test_of_two_processes_one_is_killed_and_every_trial_is_finished_once(study: 
 
 def test_of_two_trials_of_one_slot_the_later_gives_way(study: Study) -> None:
     study.enqueue([FREE])
-    study.study.enqueue_trial({}, user_attrs={"slot": 0, "approach": "finetune"})  # as when two processes repair at once
+    study.study.enqueue_trial(
+        {}, user_attrs={"slot": 0, "approach": "finetune"}
+    )  # as when two processes repair at once
     ran: list[int] = []
 
     def work(trial: Any) -> float:

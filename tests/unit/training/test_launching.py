@@ -4,13 +4,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
+from typer.main import get_command
 
-from headstart import launching, progress
+import headstart as hs
+from headstart import cli, launching, progress
 from headstart.errors import ConfigError
 from test_end_to_end import COLOURS, make_photos
 from tiny import environment, saved
-
-LAUNCH = (sys.executable, "-m", "accelerate.commands.launch")
 
 
 def test_the_number_that_was_asked_for() -> None:
@@ -32,49 +33,56 @@ def test_a_process_knows_that_it_was_left_alone(monkeypatch: pytest.MonkeyPatch)
     assert not launching.left_alone()
 
 
-@pytest.mark.parametrize("size", ["WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"])
-def test_launchers_say_how_many_and_which(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+LAUNCHERS = {"WORLD_SIZE": "RANK", "PMI_SIZE": "PMI_RANK", "OMPI_COMM_WORLD_SIZE": "OMPI_COMM_WORLD_RANK"}
+
+
+@pytest.mark.parametrize(("size", "rank"), LAUNCHERS.items())
+def test_launchers_say_how_many_and_which(size: str, rank: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert progress.num_processes() == 1 and progress.first_process()
     monkeypatch.setenv(size, "4")
-    monkeypatch.setenv(size.replace("WORLD_SIZE", "RANK") if size == "WORLD_SIZE" else size.replace("SIZE", "RANK"), "2")
+    monkeypatch.setenv(rank, "2")
     assert progress.num_processes() == 4 and not progress.first_process()
-
-
-def launched(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
-    """``accelerate launch --num_processes 2 -m headstart ...`` as the command line has it."""
-    command = [*LAUNCH, "--num_processes", "2", "-m", "headstart", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(PYTHONWARNINGS=""), timeout=600)
-    assert (done.returncode == 0) == (status == 0), done.stderr + done.stdout
-    return done
 
 
 @pytest.mark.slow
 def test_accelerate_launch_fits_as_one_process_does(tmp_path: Path) -> None:
     """Same gradients, so the same losses and validation; one folder, one answer, every sample counted once."""
     pytest.importorskip("accelerate", reason="the extra 'distributed' is not installed")
-    photos, model = make_photos(tmp_path / "photos", COLOURS), saved(tmp_path / "model")
-    options = ["fit", photos, "--model", model, "--approach", "finetune", "--set", "epochs=2", "--set", "augment=",
-               "--baseline", "none", "--json"]  # fmt: skip
-    done = launched(*options, "--out", tmp_path / "two")
-    alone = subprocess.run(
-        [sys.executable, "-m", "headstart", *map(str, options), "--out", str(tmp_path / "one")],
-        capture_output=True, text=True, env=environment(PYTHONWARNINGS=""), timeout=300, check=True,
-    )  # fmt: skip
-    [line] = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    together, single = json.loads(line), json.loads(alone.stdout.splitlines()[-1])
-    assert together["scores"]["confusion"] == single["scores"]["confusion"]
-    assert sum(map(sum, together["scores"]["confusion"])) == sum(row["support"] for row in single["scores"]["per_class"].values())
+    photos, model = make_photos(tmp_path / "photos", COLOURS), str(saved(tmp_path / "model"))
+    options = ["fit", str(photos), "--model", model, "--approach", "finetune", "--set", "epochs=2", "--set", "augment=",
+               "--baseline", "none", "--json", "--out", str(tmp_path / "two")]  # fmt: skip
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "-m", "headstart", *options]
+    done = subprocess.run(launch, capture_output=True, text=True, env=environment(PYTHONWARNINGS=""), timeout=600)
+    assert done.returncode == 0, done.stderr + done.stdout
+    single = hs.fit(photos, model, hs.FineTune(epochs=2, augment=""), baseline="none", out=tmp_path / "one")
+    [together] = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert together["scores"]["confusion"] == single.scores["confusion"]
+    assert sum(map(sum, together["scores"]["confusion"])) == len(
+        parquet.read_table(tmp_path / "two" / "predictions.parquet")
+    )
     one, two = (
-        [json.loads(row) for row in (tmp_path / name / "history.jsonl").read_text().splitlines()] for name in ("one", "two")
+        [json.loads(row) for row in (tmp_path / name / "history.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
     )
     assert [row["epoch"] for row in two] == [row["epoch"] for row in one]
     for mine, other in zip(one, two, strict=True):
         for name in ("train_loss", "valid_loss", "valid_accuracy"):
             assert other.get(name) == pytest.approx(mine.get(name), abs=1e-4), (name, mine["epoch"])
     assert done.stderr.count("training on 2 processes") == 1 and done.stderr.count("epoch 2/2") == 1
-    assert {p.name for p in tmp_path.iterdir()} == {"photos", "model", "one", "two", "cache"} or not (tmp_path / "cache").exists()
-    assert {p.name for p in (tmp_path / "two").iterdir()} == {p.name for p in (tmp_path / "one").iterdir()}
-    again = launched(*options, "--out", tmp_path / "two", status=2)
-    assert again.stderr.count("already holds a finished run") == 1
-    refused = launched("predict", tmp_path / "two", next((photos / "blue").iterdir()), status=2)
-    assert "this verb works in one" in refused.stderr and not refused.stdout.strip()
+    assert {path.name for path in (tmp_path / "two").iterdir()} == {path.name for path in (tmp_path / "one").iterdir()}
+
+
+def test_verbs_that_do_not_train_refuse_to_be_launched(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for verb in ("predict x y", "evaluate x y", "tune x", "report x"):
+        with pytest.raises(SystemExit):
+            get_command(cli.app).main([*verb.split(), "--json"])
+        said = capsys.readouterr()
+        assert said.err.startswith("error: A launcher started several processes") and "error" in json.loads(said.out)
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SystemExit):
+        get_command(cli.app).main(["predict", "x", "y", "--json"])
+    said = capsys.readouterr()
+    assert said.err.startswith("error in another process: ") and not said.out
