@@ -84,7 +84,7 @@ def together(options: argparse.Namespace, place: Path, report: Report) -> None:
     rows = json.loads((place / "search" / "study.json").read_text())["trials"]
     names = {str(first.pid): "killed", str(second.pid): "other"}
     report.tables["Trials of two processes, one of them killed"] = [
-        {"trial": row["trial"], "state": row["state"], "validation": row["accuracy"], "seconds": row["seconds"],
+        {"trial": row["trial"], "state": row["state"], "validation": row["value"], "seconds": row["seconds"],
          "process": names.get(row["process"].split(" ")[0], ""), "begun again": "yes" if row["killed"] else "",
          "settings": " ".join(f"{k}={v}" for k, v in row["settings"].items() if k != "name") or "-"}
         for row in rows
@@ -114,7 +114,7 @@ def beside_auto(options: argparse.Namespace, place: Path, report: Report) -> Non
                 "interval": f"[{low:.3f}, {high:.3f}]", "seconds": seconds}  # fmt: skip
 
     report.tables[f"Beside auto: clothing, {options.shots} labels a class, {Path(model(options)).name}"] = [
-        row("tune (two processes, one killed)", found, found["best"]["accuracy"], found["wall"]),
+        row("tune (two processes, one killed)", found, found["best"]["value"], found["wall"]),
         row("fit --approach auto", auto, auto["validation"]["accuracy"], wall),
     ]
     report.facts["auto"] = auto

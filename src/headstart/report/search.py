@@ -43,6 +43,9 @@ def view(folder: Path) -> dict[str, Any]:
         "run": study["search"]["run"],
         "best": best,
         "result": result,
+        "metric": study["metric"],
+        "tested": ((result or {}).get("scores") or {}).get(study["metric"]["name"]),
+        "interval": ((result or {}).get("scores") or {}).get(f"{study['metric']['name']}_interval"),
         "headline": wording.headline(result) if result else None,
         "states": [(title, count) for title, count in states if count],
         "seconds": sum(row["seconds"] or 0.0 for row in rows),
@@ -54,18 +57,18 @@ def view(folder: Path) -> dict[str, Any]:
         ],
         "tuned": sum(row["approach"] == "finetune" and row["state"] == "finished" for row in rows),
         "values": [(TITLES.get(name, name), entries) for name, entries in study["values"].items()],
-        "rows": sorted(rows, key=lambda row: -1.0 if row["accuracy"] is None else row["accuracy"], reverse=True),
+        "rows": sorted(rows, key=lambda row: -1.0 if row["value"] is None else row["value"], reverse=True),
         "titles": STATES,
         "spelled": {row["trial"]: _spelled(row["settings"]) for row in rows},
     }
 
 
 def scatter(rows: list[dict[str, Any]], front: list[int], best: int | None) -> dict[str, Any] | None:
-    """Accuracy against seconds, on a scale of powers of ten, with the staircase of the front; None for too few trials."""
+    """The metric against seconds, on a scale of powers of ten, with the staircase of the front; None for too few trials."""
     done = [row for row in rows if row["state"] == "finished" and row["seconds"]]
     if len(done) < 2:
         return None
-    vertical = scale([100 * row["accuracy"] for row in done], about=5)
+    vertical = scale([100 * row["value"] for row in done], about=5)
     times = [math.log10(max(row["seconds"], 1e-3)) for row in done]
     low, high = min(times) - 0.1, max(times) + 0.1
 
@@ -73,13 +76,13 @@ def scatter(rows: list[dict[str, Any]], front: list[int], best: int | None) -> d
         share = (math.log10(max(seconds, 1e-3)) - low) / (high - low)
         return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
 
-    def y(accuracy: float) -> float:
-        return round(TOP + (1 - vertical.at(100 * accuracy) / 100) * (HEIGHT - TOP - BOTTOM), 1)
+    def y(value: float) -> float:
+        return round(TOP + (1 - vertical.at(100 * value) / 100) * (HEIGHT - TOP - BOTTOM), 1)
 
     points = [
-        {"x": x(row["seconds"]), "y": y(row["accuracy"]), "kind": row["approach"], "best": row["trial"] == best,
+        {"x": x(row["seconds"]), "y": y(row["value"]), "kind": row["approach"], "best": row["trial"] == best,
          "front": row["trial"] in front,
-         "text": f"trial {row['trial']}: {_spelled(row['settings'])}; {wording.percent(row['accuracy'])}, "
+         "text": f"trial {row['trial']}: {_spelled(row['settings'])}; {wording.percent(row['value'])}, "
                  f"{wording.duration(row['seconds'])}"}
         for row in done
     ]  # fmt: skip
@@ -91,7 +94,7 @@ def scatter(rows: list[dict[str, Any]], front: list[int], best: int | None) -> d
             continue
         if stairs:
             stairs.append((x(row["seconds"]), stairs[-1][1]))
-        stairs.append((x(row["seconds"]), y(row["accuracy"])))
+        stairs.append((x(row["seconds"]), y(row["value"])))
     if stairs:
         stairs.append((WIDTH - RIGHT, stairs[-1][1]))
     return {

@@ -116,7 +116,7 @@ def carry_out(search: Search, folder: Path, budget: float | None = None, data: A
 
     bench = bench_of(search.run, data if not search.run.data else None, folder)
     identity = {"model": bench.backbone.reference, "seed": search.run.seed, **of_split(bench.split)}
-    space = space_of(bench.backbone, bench.split.train.modality, bench.epoch, budget)
+    space = space_of(bench.backbone, bench.task, bench.split.train.modality, bench.epoch, budget)
     with runs.waited(folder / ".study", "another process makes the study"):
         study = opened(search.storage or f"sqlite:///{(folder / 'study.sqlite').resolve()}", identity)
         study.enqueue(slots(space, search.trials))
@@ -128,7 +128,7 @@ def carry_out(search: Search, folder: Path, budget: float | None = None, data: A
             if not (folder / WINNER / "result.json").exists():
                 _fit_winner(search, study, folder, data)
     finally:
-        summarised(study, search, folder)
+        summarised(study, search, bench.task.metric, folder)
     return _loaded(folder)
 
 
@@ -232,11 +232,12 @@ def _try(trial: optuna.Trial, study: Study, space: Space, bench: Bench, deadline
 
     def watch(row: dict[str, Any]) -> None:
         """A trial that is worse than the median of the others after as many epochs is not worth its time."""
-        if row["stage"] != stage or not row["epoch"] or "valid_loss" not in row:
+        value = row.get(f"valid_{bench.task.metric.name}")
+        if row["stage"] != stage or not row["epoch"] or value is None:
             return
-        trial.report(score(row["valid_accuracy"], row["valid_loss"]), row["epoch"])
+        trial.report(score(value, row["valid_loss"]), row["epoch"])
         if trial.should_prune():
-            say(f"{what}: {row['valid_accuracy']:.3f} after epoch {row['epoch']}, worse than most; stopped")
+            say(f"{what}: {value:.3f} after epoch {row['epoch']}, worse than most; stopped")
             raise TrialPruned
 
     begun = time.perf_counter()
@@ -251,7 +252,7 @@ def _try(trial: optuna.Trial, study: Study, space: Space, bench: Bench, deadline
     for name, value in asdict(found).items():
         trial.set_user_attr(name, value)
     better = best is None or found.score > best["score"]
-    say(f"{what}: {found.accuracy:.3f} on validation in {found.seconds:.1f} s{' (best)' if better else ''}")
+    say(f"{what}: {found.value:.3f} on validation in {found.seconds:.1f} s{' (best)' if better else ''}")
     return found.score
 
 

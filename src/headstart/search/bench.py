@@ -17,13 +17,13 @@ from headstart.approaches import Approach
 from headstart.approaches.finetune import seconds_an_epoch
 from headstart.approaches.probe import Probe
 from headstart.data.split import Split
+from headstart.errors import DataError
 from headstart.features.extract import extract
-from headstart.metrics.classification import log_loss
 from headstart.models.backbone import Backbone, Features
 from headstart.performing import load_split
 from headstart.runs import Settings, waited
 from headstart.store import Store
-from headstart.tasks import Task, classes_of, learn
+from headstart.tasks import Head, Task, learn
 from headstart.training.run import Run
 
 
@@ -32,13 +32,14 @@ class Outcome:
     """What came of a trial on the validation samples.
 
     Attributes:
-        score: what is maximised: the accuracy less a small part of the loss, so that of two equal ones the surer wins.
+        value: of the metric of the task.
+        score: what is maximised: the value less a small part of the loss, so that of two equal ones the surer wins.
         seconds: of adapting the model, its features being there.
         epochs: that were trained; 0 for a probe.
         cut: the time budget may have ended its training early.
     """
 
-    accuracy: float
+    value: float
     score: float
     seconds: float
     epochs: int
@@ -72,8 +73,8 @@ class Bench:
         """
         begun = time.perf_counter()
         if isinstance(approach, Probe):
-            probabilities = self._probed(approach)
-            return self._judged(probabilities, time.perf_counter() - begun)
+            head = self._probed(approach)
+            return self._judged(head, self.features[1], time.perf_counter() - begun)
         gc.collect()  # networks refer to themselves in circles; what the trial before left is gone before this one begins
         run = Run(None, self.seed, self.store, deadline, stage=name, watch=watch)
         predictor = approach.fit(self.backbone, self.task, self.split, run)
@@ -82,25 +83,32 @@ class Bench:
         epochs = max(trained, default=0)
         cut = deadline is not None and time.monotonic() + seconds / max(1, epochs) > deadline
         # without the store: features of a network that is thrown away would only push out others
-        return self._judged(predictor.probabilities(self.split.valid), seconds, epochs, cut)
+        vectors = extract(predictor.backbone, self.split.valid).vectors
+        return self._judged(predictor.head, vectors, seconds, epochs, cut)
 
-    def _probed(self, probe: Probe) -> np.ndarray:
-        """What ``Probe.fit`` and its predictor come to, on features that are in memory already."""
-        labels, (train, valid) = self.task.encode(self.split.train.labels or []), self.features
-        fitted = probing.fit(self.task, train, labels, head=probe.head, seed=self.seed, groups=self.split.train.groups)
+    def _probed(self, probe: Probe) -> Head:
+        """The head that ``Probe.fit`` comes to, from features that are in memory already."""
+        labels, groups = self.task.encode(self.split.train.labels or []), self.split.train.groups
+        return probing.fit(self.task, self.features[0], labels, head=probe.head, seed=self.seed, groups=groups).head
+
+    def _judged(self, head: Head, vectors: np.ndarray, seconds: float, epochs: int = 0, cut: bool = False) -> Outcome:
+        labels, device = self.split.valid.labels or [], next(iter(head.state_dict().values())).device
         with torch.inference_mode():
-            return self.task.probabilities(fitted.head.eval()(Features(torch.from_numpy(valid))))
+            output = head.eval()(Features(torch.from_numpy(vectors).to(device))).float()
+        probabilities = self.task.probabilities(output)
+        task = self.task.tuned(probabilities, labels) if self.task.tunes else self.task
+        value = task.score(probabilities, labels)[task.metric.name]
+        if value is None:
+            raise DataError(
+                f"The {task.metric.title} cannot be told from {len(labels)} validation samples; more are needed."
+            )
+        loss = task.judged(output.cpu().numpy(), labels)["loss"]
+        return Outcome(value, score(value, loss), seconds, epochs, cut)
 
-    def _judged(self, probabilities: np.ndarray, seconds: float, epochs: int = 0, cut: bool = False) -> Outcome:
-        labels = self.split.valid.labels or []
-        accuracy = self.task.score(probabilities, labels)["accuracy"]
-        loss = log_loss(np.log(np.maximum(probabilities, 1e-30)), self.task.encode(labels))
-        return Outcome(accuracy, score(accuracy, loss), seconds, epochs, cut)
 
-
-def score(accuracy: float, loss: float) -> float:
+def score(value: float, loss: float) -> float:
     """As the training loop compares epochs."""
-    return accuracy - 0.001 * min(loss, 10.0)
+    return value - 0.001 * min(loss, 10.0)
 
 
 def bench_of(settings: Settings, data: Any, folder: Path) -> Bench:
@@ -114,7 +122,6 @@ def bench_of(settings: Settings, data: Any, folder: Path) -> Bench:
     defaults.suits(backbone, split.train)
     split = replace(split, test=split.test.subset([]))
     task = learn(split.task, split.train.labels or [])
-    classes_of(task, "headstart tune")
     with waited(folder / ".features", "another process computes the features"):  # and this one then finds them
         train, valid = (extract(backbone, part, store).vectors for part in (split.train, split.valid))
     epoch = seconds_an_epoch(backbone, task, split) if "gradients" in backbone.provides else 0.0

@@ -12,6 +12,7 @@ from headstart.data import augment
 from headstart.errors import ConfigError, Incompatible, MissingExtra
 from headstart.models.backbone import Backbone
 from headstart.progress import say
+from headstart.tasks import Task
 from headstart.tuning import Tuning, named
 
 if TYPE_CHECKING:
@@ -67,14 +68,14 @@ class Space:
         }
 
 
-def space_of(backbone: Backbone, modality: str, epoch: float, budget: float | None) -> Space:
+def space_of(backbone: Backbone, task: Task, modality: str, epoch: float, budget: float | None) -> Space:
     """The space for a model and its data; says what is left out, and why.
 
     Args:
         epoch: seconds that one pass of full fine-tuning takes.
         budget: seconds for the whole search, or None.
     """
-    heads = plugins.names("solvers")
+    heads: tuple[str, ...] = plugins.load("probing", task.kind).HEADS
     if "gradients" not in backbone.provides:
         say(f"{backbone.reference} has no gradients, so only the {len(heads)} heads of a probe are tried")
         return Space(heads)

@@ -247,7 +247,7 @@ def _row(slot: int, trials: list[optuna.trial.FrozenTrial]) -> dict[str, Any]:
         "settings": facts.get("settings", {}),
         "drawn": trial.params or trial.system_attrs.get("fixed_params", {}),
         "score": trial.value if state == "finished" else max(steps.values(), default=None),
-        "accuracy": facts.get("accuracy"),
+        "value": facts.get("value"),
         "seconds": facts.get("seconds"),
         "epochs": facts.get("epochs", max(steps, default=0)),
         "cut": facts.get("cut", False),

@@ -11,6 +11,7 @@ import headstart
 from headstart import config, runs
 from headstart.errors import RunError
 from headstart.search.study import Study
+from headstart.tasks import Metric
 
 if TYPE_CHECKING:
     from headstart.search import Search
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 VARIED = ("learning_rate", "tuning", "weight_decay", "augment", "epochs")
 
 
-def summarised(study: Study, search: Search, folder: Path) -> None:
+def summarised(study: Study, search: Search, metric: Metric, folder: Path) -> None:
     """Write ``study.json`` and ``report.html`` of a search as it stands."""
     from headstart.report.search import write
     from headstart.training.checkpoint import write_atomically
@@ -28,6 +29,7 @@ def summarised(study: Study, search: Search, folder: Path) -> None:
     summary = {
         "headstart": headstart.__version__,
         "search": config.to_dict(search),
+        "metric": config.to_dict(metric),
         "best": best and best["trial"],
         "trials": rows,
         "front": front(rows),
@@ -70,8 +72,8 @@ def values(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
         for row in tuned:
             groups.setdefault(str(row["drawn"].get(name)), []).append(row)
         entries = [
-            {"value": value, "trials": len(some), "best": max(row["accuracy"] for row in some),
-             "median": statistics.median(row["accuracy"] for row in some),
+            {"value": value, "trials": len(some), "best": max(row["value"] for row in some),
+             "median": statistics.median(row["value"] for row in some),
              "seconds": statistics.median(row["seconds"] for row in some)}
             for value, some in groups.items()
         ]  # fmt: skip

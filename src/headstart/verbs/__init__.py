@@ -176,7 +176,7 @@ def show_search(tuned: Any, as_json: bool) -> None:
     print(f"{len(rows)} trials: " + ", ".join(f"{count} {state}" for state, count in states.items()))
     for row in (rows[number] for number in tuned.study["front"]):
         settings = " ".join(f"{name}={value}" for name, value in row["settings"].items() if name != "name")
-        print(f"  {row['accuracy']:.3f} on validation in {row['seconds']:7.1f} s  {row['approach']} {settings}")
+        print(f"  {row['value']:.3f} on validation in {row['seconds']:7.1f} s  {row['approach']} {settings}")
     if tuned.study["importance"]:
         shares = sorted(tuned.study["importance"].items(), key=lambda entry: -entry[1])
         print("what mattered: " + ", ".join(f"{name} {share:.0%}" for name, share in shares))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.verbs import Json, Kind, Labels, OnBad, Out, Paths, Text, fail, seconds, show_search, spoken
+from headstart.verbs import Json, Kind, Kinds, Labels, OnBad, Out, Paths, Text, fail, seconds, show_search, spoken
 
 ORDER = 15
 EPILOG = (
@@ -37,6 +37,7 @@ def tune(
     text: Text = None,
     group: Annotated[str | None, typer.Option(help="Column (for a folder: pattern) of what must not be split.")] = None,
     modality: Kind = None,
+    task: Kinds = "auto",
     as_json: Json = False,
 ) -> None:
     """Try many settings on validation, then fit and test the best; interrupted or killed, it goes on where it was."""
@@ -48,7 +49,7 @@ def tune(
             found = search.tune(
                 data, model, trials=trials, budget=seconds(budget) if budget else None, storage=storage, out=folder,
                 baseline=baseline, seed=seed, shots=shots, on_bad=on_bad, labels=labels, paths=paths, text=text,
-                group=group, modality=modality,
+                group=group, modality=modality, task=task,
             )  # fmt: skip
         except KeyboardInterrupt:
             again = (

@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def test_a_search_from_data_to_verdict(model: str, tmp_path: Path) -> None:
     assert found.best["score"] == max(row["score"] for row in rows if row["state"] == "finished")
     # the winner was fitted anew, as ``fit`` does it, and came to the very same validation accuracy
     assert found.record.result["approach"] == found.best["approach"]
-    assert found.record.result["validation"]["accuracy"] == found.best["accuracy"]
+    assert found.record.result["validation"]["accuracy"] == found.best["value"]
     assert found.predictor is found.record.predictor
     names = {path.name for path in (tmp_path / "run").iterdir() if not path.name.startswith(".")}
     assert names - {"study.sqlite-wal", "study.sqlite-shm"} == {
@@ -77,6 +78,15 @@ def test_a_search_from_data_to_verdict(model: str, tmp_path: Path) -> None:
         hs.tune(tiny.dataset(12), model, out=tmp_path / "run", baseline="none", seed=1)
 
 
+def test_numbers_are_searched_by_their_own_metric(model: str, tmp_path: Path) -> None:
+    samples = tiny.dataset(10)
+    heights = [f"{item.mean() / 10:.2f}" for item in samples.items]  # type: ignore[union-attr]
+    found = hs.tune(replace(samples, labels=heights), model, trials=1, out=tmp_path / "run", baseline="none", task="regression")
+    assert found.study["metric"]["name"] == "r2" and found.record.result["task"] == "regression"
+    assert found.record.result["validation"]["r2"] == found.best["value"] < found.best["score"] + 0.02
+    assert "on the test samples" in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_trials_cannot_see_the_test_samples(model: str, tmp_path: Path) -> None:
     bench = made(model, tmp_path)
     assert len(bench.split.test) == 0 and len(bench.split.train) and len(bench.split.valid)
@@ -87,10 +97,11 @@ def test_a_probe_on_the_bench_is_the_probe(head: str, model: str, tmp_path: Path
     bench = made(model, tmp_path)
     predictor = Probe(head=head).fit(bench.backbone, bench.task, bench.split, Run(store=Store()))
     expected = predictor.probabilities(bench.split.valid, Store())
-    assert np.array_equal(bench._probed(Probe(head=head)), expected)
+    for name, value in predictor.head.state_dict().items():
+        assert np.array_equal(bench._probed(Probe(head=head)).state_dict()[name], value), name
     found = bench.carry_out(Probe(head=head), "trial 0", None, ignore)
-    assert found.accuracy == bench.task.score(expected, bench.split.valid.labels or [])["accuracy"]
-    assert found.accuracy - 0.01 <= found.score <= found.accuracy and not found.cut
+    assert found.value == bench.task.score(expected, bench.split.valid.labels or [])["accuracy"]
+    assert found.value - 0.01 <= found.score <= found.value and not found.cut
 
 
 def test_a_fine_tuning_on_the_bench_leaves_the_backbone_alone(model: str, tmp_path: Path) -> None:
@@ -103,7 +114,7 @@ def test_a_fine_tuning_on_the_bench_leaves_the_backbone_alone(model: str, tmp_pa
     run = Run(seed=0, store=Store()).named("trial 3")
     predictor = approach.fit(bench.backbone, bench.task, bench.split, run)
     actual = bench.task.encode(bench.split.valid.labels or [])
-    assert found.accuracy == (predictor.probabilities(bench.split.valid).argmax(1) == actual).mean()
+    assert found.value == (predictor.probabilities(bench.split.valid).argmax(1) == actual).mean()
 
 
 def test_a_time_that_is_over_cuts_the_training_and_is_noted(model: str, tmp_path: Path) -> None:
@@ -135,7 +146,7 @@ def test_no_memory_is_kept_from_trial_to_trial(model: str, tmp_path: Path) -> No
 
 def test_the_space_of_a_model() -> None:
     backbone = tiny.backbone()
-    found = space_of(backbone, "image", epoch=1.0, budget=None)
+    found = space_of(backbone, tiny.task(), "image", epoch=1.0, budget=None)
     assert set(found.tunings) >= {"full", "last:1", "last:2", "norms", "gradual"}
     assert found.augments[:2] == ("crop,flip", "") and any("colour" in recipe for recipe in found.augments)
     assert [approach for approach, _ in found.first()] == ["probe"] * 4 + ["finetune"]
@@ -144,12 +155,12 @@ def test_the_space_of_a_model() -> None:
 def test_the_budget_decides_how_long_a_trial_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spaces, "EPOCHS", (2, 4, 8))
     backbone = tiny.backbone()
-    assert space_of(backbone, "image", 10.0, None).epochs == (2, 4, 8)
-    assert space_of(backbone, "image", 10.0, 130.0).epochs == (2, 4)
-    assert space_of(backbone, "image", 10.0, 30.0).epochs == (1,)
-    assert space_of(backbone, "image", 10.0, 5.0).tunings == ()
+    assert space_of(backbone, tiny.task(), "image", 10.0, None).epochs == (2, 4, 8)
+    assert space_of(backbone, tiny.task(), "image", 10.0, 130.0).epochs == (2, 4)
+    assert space_of(backbone, tiny.task(), "image", 10.0, 30.0).epochs == (1,)
+    assert space_of(backbone, tiny.task(), "image", 10.0, 5.0).tunings == ()
     monkeypatch.setattr(backbone, "provides", frozenset({"vector"}))
-    assert space_of(backbone, "image", 1.0, None) == Space(("knn", "logistic", "ridge", "svm"))
+    assert space_of(backbone, tiny.task(), "image", 1.0, None) == Space(("logistic", "knn", "ridge", "svm"))
 
 
 def test_there_are_no_more_trials_than_there_are_probes_where_nothing_else_is_possible() -> None:
@@ -176,7 +187,7 @@ def test_weight_decay_goes_where_there_is_one() -> None:
 
 def row(trial: int, accuracy: float | None, seconds: float, state: str = "finished", **more: Any) -> dict[str, Any]:
     return {"trial": trial, "state": state, "approach": "finetune", "settings": {"name": "finetune", "epochs": 2},
-            "drawn": {}, "score": accuracy, "accuracy": accuracy, "seconds": seconds, "epochs": 2, "cut": False, "error": "",
+            "drawn": {}, "score": accuracy, "value": accuracy, "seconds": seconds, "epochs": 2, "cut": False, "error": "",
             "killed": 0, "process": "1 on x", **more}  # fmt: skip
 
 
@@ -196,13 +207,14 @@ def test_the_report_shows_every_state_and_escapes(tmp_path: Path) -> None:
     rows = [row(0, 0.8, 10), row(1, 0.7, 1, approach="probe", settings={"name": "probe", "head": "<b>"}),
             row(2, None, 2, "pruned"), row(3, None, 3, "failed", error="<i>no</i>"), row(4, 0.9, 70, cut=True, killed=1),
             {**row(5, None, 0, "waiting"), "settings": {}, "seconds": None}]  # fmt: skip
-    study = {"headstart": "0", "search": {"run": {"data": "x", "model": "auto"}, "trials": 6}, "best": 4, "trials": rows,
+    study = {"headstart": "0", "search": {"run": {"data": "x", "model": "auto"}, "trials": 6}, "best": 4,
+             "metric": {"name": "accuracy", "title": "accuracy", "gain": "points"}, "trials": rows,
              "front": summary.front(rows), "importance": {"tuning": 0.7, "learning_rate": 0.3},
              "values": {"tuning": [{"value": "full", "trials": 2, "best": 0.9, "median": 0.8, "seconds": 3.0}]}}  # fmt: skip
     (tmp_path / "study.json").write_text(json.dumps(study))
     page = report.write(tmp_path).read_text()
     for words in ("stopped early", "not begun", "the time was over", "begun again after a kill", "&lt;i&gt;no&lt;/i&gt;",
-                  "head=&lt;b&gt;", "learning rate", "70%", "90.0% on validation", "nothing was tested yet"):  # fmt: skip
+                  "head=&lt;b&gt;", "learning rate", "70%", "90.0% accuracy on validation", "nothing was tested yet"):  # fmt: skip
         assert words in page, words
     assert not re.search(r"<(script|link|img)|https?://", page)
     with pytest.raises(RunError, match="headstart tune writes it"):
