@@ -14,7 +14,12 @@ from headstart.report.render import page, put
 
 STUDY, WINNER = "study.json", "best"
 WIDTH, HEIGHT = 640, 300  # drawing units, about one pixel each
-LEFT, RIGHT, TOP, BOTTOM = 52, 18, 14, 40
+LEFT, RIGHT, TOP, BOTTOM = 52, 30, 14, 40
+ROUND = [
+    *((value, f"{value:g} s") for value in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)),
+    *((60.0 * value, f"{value} min") for value in (1, 3, 10, 30)),
+    *((3600.0 * value, f"{value} h") for value in (1, 3, 10, 30, 100)),
+]  # of the axis of time
 STATES = {"finished": "", "pruned": "stopped early", "failed": "failed", "waiting": "not begun", "running": "running",
           "lost": "interrupted"}  # fmt: skip
 TITLES = {"learning_rate": "learning rate", "weight_decay": "weight decay", "augment": "augmentation"}
@@ -101,17 +106,15 @@ def scatter(rows: list[dict[str, Any]], front: list[int], best: int | None) -> d
         "points": points,
         "stairs": stairs,
         "up": [(y(value / 100), f"{value:g}") for value in vertical.ticks],
-        "across": [(x(value), text) for value, text in _decades(low, high)],
+        "across": [(x(value), text) for value, text in _times(low, high)],
         "size": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "base": HEIGHT - BOTTOM},
     }
 
 
-def _decades(low: float, high: float) -> list[tuple[float, str]]:
-    """Round times between two powers of ten, in seconds, with how they are said."""
-    steps = (1,) if high - low > 2.5 else (1, 3) if high - low > 1 else (1, 2, 5)
-    powers = range(math.floor(low), math.ceil(high) + 1)
-    found = [step * 10.0**power for power in powers for step in steps if low <= math.log10(step * 10.0**power) <= high]
-    return [(value, f"{value:g} s" if value < 60 else f"{value / 60:.3g} min") for value in found]
+def _times(low: float, high: float) -> list[tuple[float, str]]:
+    """Round times between two powers of ten, in seconds, with how they are said; about eight at the most."""
+    found = [(value, text) for value, text in ROUND if low <= math.log10(value) <= high]
+    return found[:: 1 + len(found) // 9]
 
 
 def _spelled(settings: dict[str, Any]) -> str:
