@@ -129,6 +129,8 @@ def evaluate(run: Record | str | Path, data: Any, *, on_bad: str = "error", **re
         on_bad: "error" stops at samples that cannot be read, "skip" leaves them out and says which.
         reading: ``labels``, ``paths``, ``text``, ``group``, ``modality``, as for ``fit``.
     """
+    from headstart.tasks.multitask import MultiTask
+
     predictor = run.predictor if isinstance(run, Record) else load(run)
     if odd := sorted(set(reading) - set(READING)):
         raise ConfigError(f"evaluate has no option {odd[0]!r}; there are on_bad, {', '.join(READING)}.")
@@ -136,6 +138,8 @@ def evaluate(run: Record | str | Path, data: Any, *, on_bad: str = "error", **re
         dataset = data
     else:
         stated = {name: value for name, value in reading.items() if value is not None}
+        if "labels" not in stated and isinstance(predictor.task, MultiTask):
+            stated["labels"] = ",".join(predictor.task.names)
         dataset = read_data(data, **{"modality": predictor.modality, **stated})
     store = Store()
     dataset = drop_unreadable(dataset, scan(dataset, store), on_bad)

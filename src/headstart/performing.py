@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from headstart.approaches import Approach
     from headstart.candidates import Candidate
     from headstart.evaluation.verdict import Verdict
+    from headstart.models.backbone import Backbone
     from headstart.predictor import Predictor
     from headstart.tasks import Task
     from headstart.training.run import Run
@@ -112,6 +113,7 @@ def perform(settings: Settings, folder: Path, data: Any = None, target: Any = No
             rivals = targets.rivals(best, backbone, task, split, judged, patient)
         else:
             rivals = {}
+        twins = _twins(settings, best, split, test, backbone, patient)
         reasons += [f"{row['stage']}: {row['note']}" for row in run.history if "note" in row]
         result = {
             "headstart": settings.headstart,
@@ -130,6 +132,7 @@ def perform(settings: Settings, folder: Path, data: Any = None, target: Any = No
             **outcome.measure(task, tested, test, rivals, settings.seed),
             **({"adaptation": facts} if facts else {}),
             **targets.no_verdict(settings, best.name, judged),
+            **({"interference": twins} if twins else {}),
             "config": config.to_dict(settings),
             "environment": environment(),
             "card": config.to_dict(backbone.card),
@@ -225,6 +228,19 @@ def _baselines(settings: Settings, best: Candidate, task: Task, split: Split, ru
         )
         return {}
     return baselines(best.approach, best.predictor.backbone, task, split, run)
+
+
+def _twins(
+    settings: Settings, best: Candidate, split: Split, test: np.ndarray, backbone: Backbone, run: Run
+) -> dict[str, Any]:
+    """Of several tasks: each against a model of its own, unless nothing is to be compared."""
+    from headstart.evaluation import interference
+    from headstart.tasks.multitask import MultiTask
+
+    task = best.predictor.task
+    if not isinstance(task, MultiTask) or settings.baseline == "none" or settings.target is not None:
+        return {}
+    return interference.measure(best.approach, backbone, task, test, split, run, best.name)
 
 
 def describe(split: Split, settings: Settings, task: Task) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def load_predictor(folder: Path) -> Predictor:
             )
         card = read_card(folder / "card.json")
         backbone = assemble(card, str(facts["model"]), folder / "model.safetensors", read_assets(card, folder)).eval()
-        head = build(facts["head"], weights).eval()
+        head = build(facts["head"], weights, task).eval()
         with torch.inference_mode():
             outputs, classes = head(Features(torch.zeros(1, backbone.spec.dim))).shape[1], len(task.outputs)
         if outputs != classes:

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from headstart import views
+from headstart.approaches._several import weigher
 from headstart.data.dataset import Dataset
 from headstart.data.split import Split
 from headstart.errors import Incompatible
@@ -128,9 +129,13 @@ def train(
     """
     recipe = views.chosen(settings.augment, backbone, task, split, run)
     freeze_others(backbone, groups)
-    module = Network(backbone, head).to(run.device)
     labels = task.encode(split.train.labels or [])
     batches = Batches(split.train, labels, backbone, min(settings.batch_size, len(labels)), recipe, run.seed)
+    module = Network(backbone, head)
+    weigh = weigher(getattr(settings, "balance", ""), head, backbone, len(batches), run.stage)
+    if weigh is not None:
+        module.add_module("balance", weigh)
+    module.to(run.device)
     judged_on = Batches(split.valid, task.encode(split.valid.labels or []), backbone, 64)
     kept = boundary(batches, judged_on, settings.epochs, run, mixings=[type(entry).__name__ for entry in care.mixings])
 
@@ -139,7 +144,7 @@ def train(
 
     def losses(batch: Batch) -> dict[str, torch.Tensor]:
         seen = kept.train.features(backbone, batch.places.tolist()) if kept else backbone(batch.inputs)
-        found = head.losses(seen, batch.labels)
+        found = head.losses(seen, batch.labels) if weigh is None else weigh.losses(head, seen, batch.labels)
         return {**found, **{name: penalty() for name, penalty in penalties.items()}}
 
     def set_mode() -> None:
@@ -150,7 +155,11 @@ def train(
     if care.mixings:
         shown = mixed(batches, care.mixings, len(classes_of(task, "Mixing")), run.seed)
     judged = judge(task, split.valid, run, by=care.score, kept=kept.valid if kept else None)
-    objective = Objective(module, shown, len(batches), losses, judged, set_mode, lambda: identity.of_split(split))
+
+    def validate(module: nn.Module) -> dict[str, float]:
+        return {**judged(module), **(weigh.drain() if weigh is not None else {})}
+
+    objective = Objective(module, shown, len(batches), losses, validate, set_mode, lambda: identity.of_split(split))
     if settings.patience and len(split.valid) < LEAST_VALID:
         note = (f"early stopping has {len(split.valid)} validation samples to go by, and one of them is "
                 f"{100 / max(1, len(split.valid)):.0f} points: the best epoch is partly chosen by chance")  # fmt: skip
@@ -199,7 +208,7 @@ def judge(task: Task, valid: Dataset, run: Run, by: str = "", kept: Kept | None 
     shaped: list[tuple[list[int], list[Any]]] = []
 
     @torch.inference_mode()
-    def validate(module: Network) -> dict[str, float]:
+    def validate(module: nn.Module) -> dict[str, float]:
         backbone, head = module.backbone.eval(), module.head.eval()
         if kept and not shaped:
             shaped.extend((group, []) for group in kept.groups())

@@ -16,6 +16,7 @@ from headstart import mixing, penalties
 from headstart import tuning as tunings
 from headstart.approaches import Approach, Care, check, train
 from headstart.approaches._evidence import evidence
+from headstart.approaches._several import tuned_weights
 from headstart.approaches.probe import Probe
 from headstart.data.split import Split
 from headstart.errors import ConfigError, Incompatible
@@ -55,6 +56,8 @@ class FineTune(Approach):
     average: decay of the moving average of weights; 0 for none.
     boundary: what frozen stages output is computed once and kept, up to so many GB on the disk; 0 computes it anew in
         every epoch. Augmentation and mix change what they see, so with these nothing is kept.
+    balance: how several tasks share a model: "fixed" (weights tuned by an epoch each), "fixed:1+0.5", "uncertainty", "dwa",
+        "gradnorm", "pcgrad", "cagrad:0.4" or "nashmtl"; nothing for a single task.
     still_norms: batch norms keep the statistics of pretraining. Those of small batches from another domain
         differ so much that the head, fitted to the old ones, no longer fits (on digits the loss went from 0.3
         to 600).
@@ -76,6 +79,7 @@ class FineTune(Approach):
     average: float = 0.0
     boundary: float = 4.0
     still_norms: bool = True
+    balance: str = "fixed"
     needs = frozenset({"vector", "gradients"})
     kinds = frozenset()
 
@@ -91,8 +95,9 @@ class FineTune(Approach):
             chosen, why = chosen.choose(backbone, self._evidence(backbone, head, task, split, run, care))
             say(f"{run.stage}: {why}")
             run.record({"epoch": 0, "train_loss": None, "note": why})
+        balance = self._balance(backbone, head, task, split, run, chosen, care)
         backbone = copy.deepcopy(backbone)
-        self._train(backbone, head, task, split, run, chosen, care)
+        replace(self, balance=balance)._train(backbone, head, task, split, run, chosen, care)
         return Predictor(backbone.eval(), head.eval(), task, split.train.modality)
 
     def _parts(self, backbone: Backbone) -> tuple[Tuning | Choice, Care]:
@@ -136,6 +141,21 @@ class FineTune(Approach):
                 f"label_smoothing, class_weights and mix are for classification, and the task is {task.to_dict()['kind']}"
             )
         return head
+
+    def _balance(
+        self, backbone: Backbone, head: Head, task: Task, split: Split, run: Run, chosen: Tuning, care: Care
+    ) -> str:
+        """The way several tasks are balanced, its weights tuned where they are not given."""
+
+        def trial(way: str, own: Head, alone: Run) -> dict[str, Any]:
+            short = replace(self, epochs=1, balance=way)
+            return short._train(copy.deepcopy(backbone), own, task, split, alone, chosen, replace(care, find_rate=False))
+
+        way, why = tuned_weights(self.balance, head, run, trial)
+        if why:
+            say(f"{run.stage}: {why}")
+            run.record({"epoch": 0, "train_loss": None, "note": why})
+        return way
 
     def _train(
         self, backbone: Backbone, head: Head, task: Task, split: Split, run: Run, chosen: Tuning, care: Care

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import RunError
-from headstart.report import figures, wording
+from headstart.report import figures, several, wording
 
 READABLE = 30  # classes: the largest confusion matrix whose cells can still be read
 NUM_MISTAKES = 30  # thumbnails shown
@@ -97,6 +97,7 @@ def _view(folder: Path) -> dict[str, Any]:
         "curves": figures.curves(_history(folder / "history.jsonl"), wording.metric_of(result)),
         "metric": wording.metric_of(result),
         "per_output": _table(scores, "per_output"),
+        **several.view(result, _cards),
         "confusion": figures.confusion(scores.get("confusion"), classes, READABLE),
         "classes": classes,
         "per_class": _per_class(_table(scores, "per_class"), _table(verdict, "per_class")),

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headstart.models.backbone import Features
-from headstart.tasks import Head
+from headstart.tasks import Head, Task
 
 
 class LinearHead(Head):
@@ -70,8 +70,8 @@ class NearestHead(Head):
         return {"cross_entropy": functional.nll_loss(self(features).log_softmax(1), labels)}
 
 
-def build(kind: str, state: dict[str, Tensor]) -> Head:
-    """A head of a saved kind, filled with its saved tensors."""
+def build(kind: str, state: dict[str, Tensor], task: Task | None = None) -> Head:
+    """A head of a saved kind, filled with its saved tensors; one of several tasks needs the task, which knows its parts."""
     if kind == "LinearHead":
         classes, dim = state["linear.weight"].shape
         head: Head = LinearHead(dim, classes)
@@ -86,6 +86,8 @@ def build(kind: str, state: dict[str, Tensor]) -> Head:
 
         outputs, dim = state["linear.weight"].shape
         head = {"RegressionHead": _linear.RegressionHead, "LabelsHead": _linear.LabelsHead}[kind](dim, outputs)
+    elif kind == "SeveralHead" and task is not None:
+        head = task.head(state["heads.0.linear.weight"].shape[1])
     elif kind == "OrdinalHead":
         from headstart.tasks import _linear
 

@@ -142,13 +142,22 @@ def show_record(record: Any, as_json: bool) -> None:
             "validation",
             "baselines",
             "reasons",
+            "interference",
         )
-        print(json.dumps({name: short[name] for name in names}, ensure_ascii=False))
+        print(json.dumps({name: short[name] for name in names if name in short}, ensure_ascii=False))
         return
     for reason in result["reasons"]:
         print(f"because {reason}")
     print_scores(result["scores"])
     metric = result["metric"]
+    for name, row in result.get("interference", {}).get("tasks", {}).items():
+        low, high = (100 * bound for bound in row["interval"])
+        print(f"  {name} beside the others: {row['answer']}, {100 * row['gain']:+.1f} {row['unit']} over the same training "
+              f"alone ({row['alone']:.3f}) [{low:.1f}, {high:.1f}]")  # fmt: skip
+    if result.get("interference", {}).get("delta_m") is not None:
+        low, high = (100 * bound for bound in result["interference"]["delta_m_interval"])
+        print(f"  delta-m (mean relative gain over tasks alone): {100 * result['interference']['delta_m']:+.1f} % "
+              f"[{low:.1f}, {high:.1f}]")  # fmt: skip
     if result["verdict"]:
         for row in result["verdict"]["comparisons"]:
             low, high = (100 * bound for bound in row["interval"])
@@ -193,6 +202,11 @@ SHOWN = {"r2": "R2", "mae": "mean absolute error", "rmse": "root mean square err
 
 def print_scores(scores: dict[str, Any], before: str = "") -> None:
     """The scores of one task on a line or two, each with its interval."""
+    if "tasks" in scores:
+        print(f"{before}average of the tasks {scores['average']:.3f}")
+        for name, row in scores["tasks"].items():
+            print_scores(row, f"{before}{name}: ")
+        return
     if "precision" not in scores:
         for name, title in SHOWN.items():
             if scores.get(name) is not None:

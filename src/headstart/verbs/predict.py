@@ -33,6 +33,8 @@ def predict(
         for prediction in found:
             ranked = sorted(prediction.probabilities.items(), key=lambda entry: -entry[1])[:top]
             # where the answer is no single class (a number, several labels, a median grade) it stands in front
-            answer = "" if prediction.probability is not None and prediction.label == ranked[0][0] else prediction.label
+            answer = "" if ranked and prediction.probability is not None and prediction.label == ranked[0][0] else prediction.label
+            if isinstance(prediction.value, dict):  # several tasks: the shares of one say nothing beside those of another
+                ranked = []
             shares = "  ".join(f"{name} {share:.3f}" for name, share in ranked)
             print("  ".join(part for part in (prediction.name, answer, shares) if part))

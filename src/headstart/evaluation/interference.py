@@ -1,0 +1,110 @@
+"""Whether tasks that share a model help or hurt one another: each against its single-task twin at equal budget.
+
+The twin of a task is the same approach from the same pretrained model with that task alone: as many epochs at the most, the
+same samples, the same test. Delta-m (Maninis et al. 2019, arXiv 1904.08918, equation 4) is the mean over tasks of the gain as
+a share of what the twin reaches.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from headstart.approaches import Approach
+from headstart.approaches.probe import Probe
+from headstart.data.dataset import Dataset
+from headstart.data.split import Split
+from headstart.evaluation.verdict import paired_gain
+from headstart.models.backbone import Backbone
+from headstart.progress import say
+from headstart.tasks import Task
+from headstart.tasks.multitask import MultiTask
+from headstart.training.run import Run
+
+DRAWS = 2000
+COSINE = "valid_cosine "
+
+
+def measure(
+    approach: Approach, backbone: Backbone, task: MultiTask, probabilities: np.ndarray, split: Split, run: Run, stage: str
+) -> dict[str, Any]:
+    """The entry ``interference`` of a result.
+
+    Args:
+        backbone: as it was before it was adapted.
+        probabilities: of the multi-task model on the test samples.
+        stage: the one that the model was trained in, whose history holds the cosines.
+    """
+    begun, labels = time.perf_counter(), split.test.labels or []
+    shared = task.merits_of_each(probabilities, labels)
+    found: dict[str, Any] = {"cosines": cosines(run.history, stage)}
+    if isinstance(approach, Probe):
+        note = "a probe moves no shared weight: every head is the one that its task would have alone, so nothing interferes"
+        say(f"single-task twins: {note}")
+        return {**found, "note": note, "tasks": {}, "delta_m": None}
+    alone = {}
+    for name, one in task:
+        say(f"single-task twin of {name}: the same approach with this task alone")
+        alone[name] = _alone(approach, backbone, one, name, task, split, run)
+    rows = {}
+    for name, one in task:
+        gain = paired_gain(shared[name], alone[name], seed=run.seed)
+        rows[name] = {"kind": one.kind, "metric": one.metric.title, "unit": one.metric.gain, "shared": _mean(shared[name]),
+                      "alone": _mean(alone[name]), "gain": gain.gain, "interval": list(gain.interval),
+                      "answer": gain.answer}  # fmt: skip
+    value, interval = delta_m(shared, alone, run.seed)
+    return {**found, "tasks": rows, "delta_m": value, "delta_m_interval": interval,
+            "seconds": time.perf_counter() - begun}  # fmt: skip
+
+
+def _alone(
+    approach: Approach, backbone: Backbone, one: Task, name: str, task: MultiTask, split: Split, run: Run
+) -> np.ndarray:
+    """(n,) merits on the test samples of a model of this task alone, NaN where a sample lacks its label."""
+    parts = [single(part, task, name) for part in (split.train, split.valid, split.test)]
+    train, valid, test = (part for part, _ in parts)
+    own = replace(split, train=train, valid=valid if len(valid) else train, test=test, task=one.kind)
+    predictor = approach.fit(backbone, one, own, run.named(f"twin {name}")).tuned(own.valid, run.store)
+    merits = np.full(len(split.test), np.nan)
+    if len(test):
+        merits[parts[2][1]] = predictor.task.merits(predictor.probabilities(test, run.store), test.labels or [])
+    return merits
+
+
+def single(dataset: Dataset, task: MultiTask, name: str) -> tuple[Dataset, np.ndarray]:
+    """The samples that have the label of one task, with that label alone, and their places."""
+    rows, present = task.known(dataset.labels or [])[name]
+    return replace(dataset.subset(rows), labels=present), rows
+
+
+def delta_m(shared: dict[str, np.ndarray], alone: dict[str, np.ndarray], seed: int = 0) -> tuple[float, list[float]]:
+    """The mean relative gain over tasks, with the 95 % interval of a bootstrap that draws test samples, all tasks together."""
+    one, other = (np.stack(list(merits.values()), 1) for merits in (shared, alone))  # (n, tasks)
+
+    def of(rows: np.ndarray) -> float:
+        both = np.isfinite(one[rows]) & np.isfinite(other[rows])
+        count = np.maximum(1, both.sum(0))
+        first, second = (np.where(both, table[rows], 0).sum(0) / count for table in (one, other))
+        return float(np.mean((first - second)[both.any(0)] / np.maximum(np.abs(second[both.any(0)]), 1e-6)))
+
+    rng = np.random.default_rng(seed)
+    drawn = [of(rng.integers(len(one), size=len(one))) for _ in range(DRAWS)]
+    return of(np.arange(len(one))), [float(bound) for bound in np.quantile(drawn, [0.025, 0.975])]
+
+
+def cosines(history: Sequence[dict[str, Any]], stage: str) -> dict[str, list[list[float]]]:
+    """Pair of tasks -> [epoch, mean cosine of the angle between their gradients on the shared weights]."""
+    found: dict[str, list[list[float]]] = {}
+    for row in history:
+        for key, value in row.items():
+            if row.get("stage") == stage and key.startswith(COSINE):
+                found.setdefault(key.removeprefix(COSINE), []).append([row["epoch"], value])
+    return found
+
+
+def _mean(merits: np.ndarray) -> float | None:
+    return float(np.nanmean(merits)) if np.isfinite(merits).any() else None
