@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from headstart.store import Store
 
 TUNED_SETS = ("clothing", "mnist-m")
-TUNED = ("embedded", "MobileNetV2 at 96 px", "Tiny-ImageNet, first 50", "Tiny-ImageNet, last 50",
-         "MobileNetV2, random", "SqueezeNet, random", "embedded, random")  # fmt: skip
+TUNED = ("embedded at 48 px", "MobileNetV2 at 64 px", "SqueezeNet at 64 px", "MobileNetV2, first 4 of 7",
+         "MobileNetV2, random", "embedded, random")  # fmt: skip
 EPOCHS = 4
 
 

@@ -36,7 +36,7 @@ LAYERS = (
     {"report", "export", "serve"},
     {"runs"},
     {"defaults"},
-    {"auditing"},
+    {"advising", "auditing"},
     {"candidates", "comparing", "trials"},
     {"targets"},
     {"performing"},

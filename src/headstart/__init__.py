@@ -24,6 +24,8 @@ _WHERE = {
     "rank": "headstart.ranking.rank",
     "Ranking": "headstart.ranking.result",
     "compare": "headstart.trials.compare",
+    "advise": "headstart.advising.advise",
+    "Advice": "headstart.advising.advise",
     "Comparison": "headstart.trials.compare",
     "augment": "headstart.augmenting",
     "load": "headstart.fitting",
@@ -57,6 +59,8 @@ __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
     from headstart import shift as shift
+    from headstart.advising.advise import Advice as Advice
+    from headstart.advising.advise import advise as advise
     from headstart.approaches.distill import Distill as Distill
     from headstart.approaches.finetune import FineTune as FineTune
     from headstart.approaches.probe import Probe as Probe
