@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headstart.approaches import Approach, check_kind
 from headstart.data import Split
@@ -14,6 +14,9 @@ from headstart.predictor import Predictor
 from headstart.tasks import Task
 from headstart.training.processes import processes
 from headstart.training.run import Run
+
+if TYPE_CHECKING:
+    from headstart.advising.advise import Advice
 
 DEFAULT_BUDGET = 600.0  # seconds that --approach auto may spend on fine-tuning
 
@@ -34,9 +37,9 @@ class Candidate:
 
 
 def adapt(
-    approach: Approach | None, backbone: Backbone, task: Task, split: Split, run: Run
+    approach: Approach | None, backbone: Backbone, task: Task, split: Split, run: Run, advice: Advice | None = None
 ) -> tuple[list[Candidate], list[str]]:
-    """Fit the approach; without one, the cheap one first and fine-tuning where the budget has room for it."""
+    """Fit the approach; without one, the cheap one first, then what is advised, else fine-tuning where the budget has room."""
     from headstart.approaches.finetune import FineTune, seconds_an_epoch
     from headstart.approaches.probe import Probe
 
@@ -46,7 +49,15 @@ def adapt(
     probe = _candidate("probe", Probe(), backbone, task, split, run)
     if "gradients" not in backbone.provides:
         return [probe], [f"{backbone.reference} has no gradients, so it can only be probed"]
+    if advice is not None and advice.only:
+        return [probe], [f"advised: {advice.title}, because {advice.why}"]
     left = DEFAULT_BUDGET if run.deadline is None else run.seconds_left()
+    if advice is not None and advice.approach == "scratch":
+        from headstart.approaches.scratch import Scratch
+
+        limited = replace(run, deadline=time.monotonic() + processes().share(left))
+        fresh = _candidate("scratch", Scratch(), backbone, task, split, limited)
+        return [probe, fresh], [f"advised: {advice.title}, because {advice.why}"]
     left, epoch = processes().share([left, seconds_an_epoch(backbone, task, split)])
     if epoch > left:
         why = (f"fine-tuning was not tried: one pass takes about {epoch:.0f} s and {left:.0f} s are left "
@@ -56,7 +67,9 @@ def adapt(
     tuned = _candidate("finetune", FineTune(), backbone, task, split, limited)
     gap = tuned.worth - probe.worth
     chosen = "finetune" if gap > 0 else "probe"
+    told = [] if advice is None else [f"advised: {advice.title}, because {advice.why}"]
     return [probe, tuned], [
+        *told,
         f"validation {task.metric.title}: probe {probe.worth:.3f} in {probe.seconds:.0f} s, fine-tuning "
         f"{tuned.worth:.3f} in {tuned.seconds:.0f} s; {chosen} is kept"
     ]

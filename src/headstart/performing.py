@@ -73,6 +73,7 @@ def perform(settings: Settings, folder: Path, data: Any = None, target: Any = No
     store = Store()
     split, judged = load_split(settings, store, data), None
     from headstart import defaults, models, targets
+    from headstart.advising import advise
     from headstart.candidates import adapt
     from headstart.tasks import learn
 
@@ -80,7 +81,7 @@ def perform(settings: Settings, folder: Path, data: Any = None, target: Any = No
         domain = targets.read_target(settings, split, store, target)
         split, judged = replace(split, unlabeled=domain.unlabeled, notes=(*split.notes, *domain.notes)), domain.judged
     if settings.model == "auto":
-        backbone, why_model = defaults.choose(split.train)
+        backbone, _, why_model = advise.chosen(split, store, settings.seed)
     else:
         backbone, why_model = models.load(settings.model), f"you asked for the model {settings.model}"
     defaults.suits(backbone, split.train)
@@ -95,8 +96,11 @@ def perform(settings: Settings, folder: Path, data: Any = None, target: Any = No
         reasons = [why_model]
         asked = make_approach(settings.approach)
         facts: dict[str, Any] = {}
+        advice = None
         if settings.target is None:
-            candidates, why = adapt(asked, backbone, task, split, run)
+            if asked is None and task.kind == "classification":
+                advice = advise.judged(backbone, task, split, store, seed=settings.seed, budget=settings.budget)
+            candidates, why = adapt(asked, backbone, task, split, run, advice)
             best = max(candidates, key=lambda c: c.worth)  # the first, cheaper one on a tie
         else:
             best, why, facts = targets.adapt(asked, backbone, task, split, run)
@@ -137,6 +141,10 @@ def perform(settings: Settings, folder: Path, data: Any = None, target: Any = No
             "environment": environment(),
             "card": config.to_dict(backbone.card),
         }
+        if advice is not None:
+            tried = {c.name: c.worth for c in candidates}
+            result["advice"] = {**advice.to_dict(), "outcome": advise.outcome(advice.to_dict(), tried, result["scores"])}
+            result["reasons"] += [f"advice: {sentence}" for sentence in result["advice"]["outcome"]["sentences"]]
         best.predictor.save(folder / "model")
         outcome.write(folder, task, tested, test, rivals)
         (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in run.history), "utf-8")

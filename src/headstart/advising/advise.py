@@ -23,6 +23,7 @@ from headstart.ranking.result import Ranking
 from headstart.store import Store
 from headstart.tasks import Task
 from headstart.tasks.classification import Classification
+from headstart.training.processes import processes
 
 MOST_MODELS = 4  # of those on this machine that are ranked where nobody names a model
 CLOSE = 0.01  # a first choice within one point of the best counts as right
@@ -117,6 +118,9 @@ def judged(
 ) -> Advice:  # fmt: skip
     """The advice for one model on a split."""
     found = facts(backbone, task, split, store, seed=seed, budget=budget)
+    # a clock decides what is affordable, and processes that train together must decide alike
+    seconds, affordable = processes().share([found.finetune_seconds, found.affordable])
+    found = replace(found, finetune_seconds=seconds, affordable=affordable)
     if ranking and len(ranking.candidates) > 1:
         found = replace(found, margin=ranking.candidates[1].behind)
     steps, leaf = walk(found)
@@ -128,9 +132,9 @@ def chosen(
     split: Split, store: Store, seed: int, candidates: Sequence[str | Backbone] = ()
 ) -> tuple[Backbone, Ranking | None, str]:
     """The model that the advice is about: the best of several, ranked on the training samples, or the usual one; and why."""
-    if not candidates and split.train.modality in catalog.MODALITIES:
+    if not candidates and split.train.modality in catalog.MODALITIES and split.task == "classification":
         here = catalog.find(catalog.Wanted(split.train.modality, here=True))
-        candidates = [entry.reference for entry in here][:MOST_MODELS]
+        candidates = [entry.reference for entry in here][:MOST_MODELS] if len(here) > 1 else []
     if len(candidates) > 1:
         ranking = rank(split, candidates, seed=seed, store=store)
         best = ranking.best.model

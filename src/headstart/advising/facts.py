@@ -92,7 +92,8 @@ def facts(
     probe = float(evidence.probe.mean())
     low, high = paired.interval(evidence.probe)
     if not np.isfinite(low):  # a handful of samples: the binomial's widest
-        low, high = max(0.0, probe - 1 / np.sqrt(len(train))), min(1.0, probe + 1 / np.sqrt(len(train)))
+        room = len(train) ** -0.5
+        low, high = max(0.0, probe - room), min(1.0, probe + room)
     raw = raw_answers(train, numbers, num_classes, units, seed)
     lead = None if raw is None else evidence.probe - raw
     lead_low, lead_high = (None, None) if lead is None else paired.interval(lead)

@@ -33,12 +33,13 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Question:
-    """Whether a fact is at least a threshold; an unknown fact is answered with no.
+    """Whether a fact is at least a threshold.
 
     Attributes:
         ask: the question in words.
         fact: a field of ``Facts``.
         unit: how the fact is said: "points" or "share" (times 100), "plain" or "count".
+        unknown: the answer where the fact is not known.
     """
 
     ask: str
@@ -47,6 +48,7 @@ class Question:
     yes: Question | Leaf
     no: Question | Leaf
     unit: str = "plain"
+    unknown: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ PROBE_ONLY = Leaf(
 TOO_FEW = Leaf(
     "Probe: too few labels to move the backbone", "probe",
     "with so few labels a class fine-tuning mostly learns them by heart, and validation cannot tell when to stop",
-    "more labels: about 15 a class or more", only=True,
+    "more labels: about 15 a class or more",
 )  # fmt: skip
 NO_TIME = Leaf(
     "Probe: fine-tuning does not fit into the budget", "probe",
@@ -79,7 +81,7 @@ NO_TIME = Leaf(
 SHIFTED = Leaf(
     "Probe, then adapt to the other domain", "probe",
     "the inputs to be answered differ from the training inputs, and fine-tuning would fit the training inputs even closer",
-    "labels from the other domain; the approaches coral, dann and their like, with its inputs as target", only=False,
+    "labels from the other domain; the approaches coral, dann and their like, with its inputs as target",
 )  # fmt: skip
 SCRATCH = Leaf(
     "Do not transfer: train from scratch", "scratch",
@@ -90,6 +92,11 @@ NO_GAIN = Leaf(
     "Do not expect much from this transfer", "finetune",
     "frozen features are no better than raw values, so only moving them can help; there are too few labels to do without",
     "another pretrained model (headstart rank), or a few times as many labels", transfer=False,
+)  # fmt: skip
+NO_GAIN_NO_TIME = Leaf(
+    "Do not expect much from this transfer", "probe",
+    "frozen features are no better than raw values, and the model cannot be fine-tuned within the budget",
+    "another pretrained model (headstart rank), a larger --budget, or smaller inputs", only=True, transfer=False,
 )  # fmt: skip
 NO_SIGNAL = Leaf(
     "Stop: nothing is learned from these labels yet", "probe",
@@ -121,7 +128,10 @@ ENOUGH = Question("Are there 15 labels a class?", "labels", 15, SHIFT, TOO_FEW, 
 TIME = Question("Can the model be fine-tuned within the budget?", "affordable", 1, ENOUGH, NO_TIME)
 CEILING = Question("Is the probe right 97 times in 100?", "probe", 0.97, PROBE_ONLY, TIME, "share")
 MANY = Question("Are there 200 labels a class?", "labels", 200, SCRATCH, NO_GAIN, "count")
-LEAD = Question("Is the probe better than a linear model on raw values?", "lead", 0.005, CEILING, MANY, "points")
+TIME_TO_MOVE = Question("Can the model be fine-tuned within the budget?", "affordable", 1, MANY, NO_GAIN_NO_TIME)
+LEAD = Question(
+    "Could the probe be better than a linear model on raw values?", "lead_high", 0.0, CEILING, TIME_TO_MOVE, "points", True
+)
 TREE = Question("Does the probe beat always answering the commonest class?", "signal", 0.005, LEAD, NO_SIGNAL, "points")
 
 
@@ -130,7 +140,7 @@ def walk(facts: Facts, node: Question | Leaf = TREE) -> tuple[list[Step], Leaf]:
     steps = []
     while isinstance(node, Question):
         value = getattr(facts, node.fact)
-        yes = value is not None and value >= node.at_least
+        yes = node.unknown if value is None else bool(value >= node.at_least)
         steps.append(Step(node.ask, node.fact, value, node.at_least, node.unit, yes))
         node = node.yes if yes else node.no
     return steps, node

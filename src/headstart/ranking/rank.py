@@ -151,6 +151,8 @@ def training_part(
         DataError: there are no labels, or fewer than two classes.
     """
     if isinstance(data, Split):
+        if data.task != "classification":
+            raise Incompatible(f"Models are ranked for classification, and the task is {data.task}.")
         if not data.train.labels:
             raise DataError("The training samples carry no labels, so nothing tells good models from bad ones; add labels.")
         if len(data.train.classes) < 2:

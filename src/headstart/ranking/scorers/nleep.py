@@ -39,7 +39,7 @@ def mixture(x: np.ndarray, num_clusters: int) -> np.ndarray:
     floor = 1e-3 * x.var(0).mean()
     variances = np.tile(np.maximum(x.var(0), floor), (num_clusters, 1))
     weights = np.full(num_clusters, 1 / num_clusters)
-    probabilities = np.empty((len(x), num_clusters))
+    probabilities = np.zeros((len(x), num_clusters))
     for _ in range(STEPS):
         precisions = 1 / variances
         distances = (x**2) @ precisions.T - 2 * x @ (centres * precisions).T + (centres**2 * precisions).sum(1)
