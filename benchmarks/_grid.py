@@ -39,12 +39,14 @@ def data(name: str) -> Dataset:
     return replace(whole, declared=["test" if i in tests else "train" for i in range(len(whole))])
 
 
-def grid(work: Path, names: Iterable[str], seeds: int) -> dict[str, Comparison]:
+def grid(
+    work: Path, names: Iterable[str], seeds: int, shots: tuple[int, ...] | None = None
+) -> dict[str, Comparison]:
     """Set -> its comparison; cells that are there already are not computed again."""
     import headstart as hs
 
     found = {}
     for name in names:
         folder = work / name.replace(" ", "_")
-        found[name] = hs.compare(data(name), APPROACHES, [model(name)], shots=SHOTS[name], seeds=seeds, out=folder)
+        found[name] = hs.compare(data(name), APPROACHES, [model(name)], shots=shots or SHOTS[name], seeds=seeds, out=folder)
     return found

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from _shared import RESULTS, Row, print_table, write_json
 
-NAMES = ("extraction", "time_to_probe", "embedded", "accuracy", "verdict", "texts", "sounds", "audit", "clean")
+NAMES = ("extraction", "time_to_probe", "embedded", "accuracy", "verdict", "texts", "sounds", "audit", "clean", "ranking",
+         "logme_speed", "advice")  # fmt: skip
 
 
 def main() -> int:
