@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -209,7 +209,7 @@ def judge(task: Task, valid: Dataset, run: Run, by: str = "", kept: Kept | None 
 
     @torch.inference_mode()
     def validate(module: nn.Module) -> dict[str, float]:
-        backbone, head = module.backbone.eval(), module.head.eval()
+        backbone, head = cast(Backbone, module.backbone).eval(), cast(Head, module.head).eval()
         if kept and not shaped:
             shaped.extend((group, []) for group in kept.groups())
         elif not shaped:
