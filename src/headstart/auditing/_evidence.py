@@ -12,6 +12,7 @@ from headstart.auditing._spelling import meant
 from headstart.data.dataset import Dataset
 from headstart.data.duplicates import Scan, clusters
 from headstart.store import Store
+from headstart.tasks._kinds import AUTO, stated
 
 if TYPE_CHECKING:
     from headstart.models.backbone import Backbone
@@ -95,12 +96,17 @@ class Evidence:
     def labels(self) -> list[str] | None:
         """n labels as they are meant: spellings of one class are one, so that no check takes them for a conflict.
 
-        None where there are none, and where they are no names of classes.
+        None where there are none, and where they are no names of classes; ``no_classes`` says which.
         """
-        given = self.dataset.labels
-        if given is None or not all(isinstance(label, str) for label in given):
-            return None
-        return meant(given)
+        return None if self.no_classes else meant(self.dataset.labels or ())
+
+    @cached_property
+    def no_classes(self) -> str:
+        """Why there is nothing to say of classes: no labels, or labels of another kind of task; "" where there is."""
+        if self.dataset.labels is None:
+            return "the data has no labels"
+        kind = stated(AUTO, self.dataset.labels)
+        return "" if kind.task == "classification" else f"{kind.why}; there are no classes to check"
 
     @cached_property
     def measures(self) -> dict[str, np.ndarray]:

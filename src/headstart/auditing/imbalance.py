@@ -17,7 +17,7 @@ FEW = 5  # samples, below which a class can hardly be learned and never be teste
 def check(evidence: Evidence) -> list[Finding] | str:
     dataset, labels = evidence.dataset, evidence.labels
     if labels is None:
-        return "the data has no labels"
+        return evidence.no_classes
     counts = dict(sorted(Counter(labels).items()))
     if len(counts) < 2:
         message = f"There is one class only, {next(iter(counts))!r}, so there is nothing to tell apart."

@@ -14,7 +14,7 @@ def check(evidence: Evidence) -> list[Finding] | str:
     """An error for spelling, since each spelling becomes a class of its own in silence; a warning for word order and
     for single letters, which may well be two classes."""
     if evidence.labels is None:
-        return "the data has no labels"
+        return evidence.no_classes
     counts = evidence.dataset.counts()
     spelled = alike(counts, spelling)
     known = {name for group in spelled for name in group}

@@ -21,7 +21,7 @@ def check(evidence: Evidence) -> list[Finding] | str:
     what the model finds hard would make its test result look better than it is."""
     dataset, rows = evidence.dataset, evidence.readable
     if evidence.labels is None:
-        return "the data has no labels"
+        return evidence.no_classes
     try:
         require()
     except MissingExtra as problem:

@@ -91,6 +91,12 @@ def test_no_labels_at_all(tmp_path: Path) -> None:
         assert any("without labels" in note for note in found.dataset.notes) and str(found)
 
 
+def test_labels_that_are_no_classes() -> None:
+    rng = np.random.default_rng(0)
+    found = hs.audit((rng.normal(size=(40, 3)), [f"{value:.3f}" for value in rng.normal(size=40)]), None)
+    assert "regression" in found.skipped["labels"] and "regression" in found.skipped["imbalance"]
+
+
 @pytest.mark.parametrize("labels", [["a", "b"], ["a", "a"]])
 def test_two_samples(labels: list[str], model: str) -> None:
     found = hs.audit((np.stack([tiny.picture("bar", np.random.default_rng(i)) for i in range(2)]), labels), model)
