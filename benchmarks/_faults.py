@@ -61,13 +61,13 @@ class Planted:
     pairs: dict[str, str] = field(default_factory=dict)
 
 
-def photos(source: Path, place: Path, count: int, flips: float, seed: int) -> Planted:
+def photos(source: Path, place: Path, count: int, flips: float, seed: int, per_class: int = 0) -> Planted:
     """train/ and test/ of a folder of photos; ``count`` copies of each kind, a share ``flips`` of wrong labels."""
     from PIL import Image
 
     found, rng = Planted(place), np.random.default_rng(seed)
     for side in ("train", "test"):
-        shutil.copytree(source / side, place / side)
+        subset(source / side, place / side, per_class)
     flip(found, sorted((place / "train").glob("*/*.*")), flips, rng)
     tests = sorted((place / "test").glob("*/*.*"))
     chosen = [tests[i] for i in rng.permutation(len(tests))[: 3 * count]]
@@ -85,11 +85,21 @@ def photos(source: Path, place: Path, count: int, flips: float, seed: int) -> Pl
         copy = place / "train" / path.parent.name / f"again-{number}.jpg"
         picture.save(copy, quality=60)
         _note(found, kind, copy, path)
+    if not count:
+        return found
     _spell(found, rng, 15)
     for path in _some(found, rng, 12):
         path.write_bytes(path.read_bytes()[: int(path.stat().st_size * rng.uniform(0.3, 0.9))])
         found.truth["cut short"].add(_name(found, path))
     return found
+
+
+def subset(source: Path, place: Path, per_class: int) -> None:
+    """A copy of class folders with the first files of each; 0: all of them."""
+    for folder in sorted(source.iterdir()):
+        (place / folder.name).mkdir(parents=True)
+        for path in sorted(folder.iterdir())[: per_class or None]:
+            shutil.copy2(path, place / folder.name / path.name)
 
 
 def sounds(source: Path, place: Path, count: int, flips: float, seed: int) -> Planted:
@@ -105,7 +115,7 @@ def sounds(source: Path, place: Path, count: int, flips: float, seed: int) -> Pl
     for path in sorted((place / "test").glob("*/*.ogg")):
         by_source[path.name.split("-")[1]].append(path)
     several = [paths for paths in by_source.values() if len(paths) > 1]
-    for paths in several[: max(2, count // 4)]:
+    for paths in several[: count // 4]:
         moved = place / "train" / paths[0].parent.name / paths[0].name
         paths[0].rename(moved)
         found.truth["leaked group"].add(_name(found, moved))
@@ -122,6 +132,8 @@ def sounds(source: Path, place: Path, count: int, flips: float, seed: int) -> Pl
         soundfile.write(buffer, 0.7 * samples, rate, format="OGG", subtype="VORBIS", compression_level=0.8)
         copy.write_bytes(buffer.getvalue())
         _note(found, kind, copy, path)
+    if not count:
+        return found
     _spell(found, rng, 8)
     for path in _some(found, rng, 8):
         path.write_bytes(path.read_bytes()[: int(path.stat().st_size * rng.uniform(0.3, 0.9))])

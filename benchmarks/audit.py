@@ -30,7 +30,7 @@ def measure(options: argparse.Namespace) -> Report:
         for seed in numbers(options.seeds):
             progress(f"{part}, seed {seed}")
             with tempfile.TemporaryDirectory() as folder:
-                rows, facts = look(part, Path(folder), seed, options.quick)
+                rows, facts = look(part, Path(folder), seed, options.quick, options.per_class)
             found.tables[f"{part}, seed {seed}"] = rows
             found.facts[f"{part}, seed {seed}"] = facts
     if "clothing" in options.parts:
@@ -38,15 +38,15 @@ def measure(options: argparse.Namespace) -> Report:
     return found
 
 
-def look(part: str, folder: Path, seed: int, quick: bool) -> tuple[list[Row], dict[str, Any]]:
+def look(part: str, folder: Path, seed: int, quick: bool, per_class: int) -> tuple[list[Row], dict[str, Any]]:
     """Audit the data as it is and with faults; a row for each fault and tool."""
     import headstart as hs
 
     count = 4 if quick else 20
     if part == "clothing":
         model, reading = str(weights_folder()), {}
-        planted = photos(data_folder(part), folder / part, count, 0.05, seed)
-        plain: Any = data_folder(part)
+        planted = photos(data_folder(part), folder / part, count, 0.05, seed, per_class)
+        plain: Any = photos(data_folder(part), folder / "plain", 0, 0.0, seed, per_class).place
     elif part == "esc10":
         model, reading = str(weights_folder("yamnet_mobilenetv1_100")), {"group": r"-(\d+)-"}
         planted = sounds(data_folder(part), folder / part, count, 0.05, seed)
@@ -225,6 +225,7 @@ def wrong_statistics(quick: bool) -> list[Row]:
 
 def extend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parts", default="clothing,esc10,sst2")
+    parser.add_argument("--per-class", type=int, default=0, help="Photos a class and side; 0: all.")
     parser.add_argument("--seeds", default="0", help="Of the planting, such as 0,1,2.")
 
 

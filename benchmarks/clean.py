@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from _faults import Planted, flip
+from _faults import Planted, flip, subset
 from _shared import Goal, Report, Row, data_folder, main, mean, numbers, progress, weights_folder
 
 
@@ -23,7 +23,7 @@ def measure(options: argparse.Namespace) -> Report:
     for seed in numbers(options.seeds):
         progress(f"seed {seed}")
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(one(Path(folder), seed, options.share, 8 if options.quick else None))
+            rows.append(one(Path(folder), seed, options.share, 8 if options.quick else options.per_class))
     found.tables[f"test accuracy on clothing, {100 * options.share:.0f} % of the training labels flipped"] = rows
     lost, back = mean(r["right labels"] - r["flipped"] for r in rows), mean(r["cleaned"] - r["flipped"] for r in rows)
     perfect = mean(r["flipped ones left out"] - r["flipped"] for r in rows)
@@ -32,15 +32,13 @@ def measure(options: argparse.Namespace) -> Report:
     return found
 
 
-def one(folder: Path, seed: int, share: float, shots: int | None) -> Row:
+def one(folder: Path, seed: int, share: float, per_class: int) -> Row:
     """Accuracies with right labels, flipped ones, after ``clean``, and with the flipped samples left out."""
     import headstart as hs
 
     source, noisy = data_folder("clothing"), folder / "noisy"
-    shutil.copytree(source, noisy)
-    if shots:
-        for path in (p for part in noisy.glob("*/*") for p in sorted(part.iterdir())[2 * shots :]):
-            path.unlink()
+    for side in ("train", "val", "test"):
+        subset(source / side, noisy / side, per_class)
     right = folder / "right"
     shutil.copytree(noisy, right)
     planted = Planted(noisy)
@@ -73,6 +71,7 @@ def one(folder: Path, seed: int, share: float, shots: int | None) -> Row:
 
 def extend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--per-class", type=int, default=0, help="Photos a class and side; 0: all.")
     parser.add_argument("--share", type=float, default=0.2)
 
 

@@ -19,6 +19,7 @@ SIDE = 48  # pixels of the longer side of the thumbnails that are laid over each
 SCALES = np.linspace(1.0, 0.55, 16)  # of the largest at which one picture fits into the other
 LEAST = 0.25  # share of the area of the larger picture that the other must cover
 BLUR = 2.0  # pixels: what is coarser than this (the background, the light) does not count
+ROUGH = 0.5  # likeness at half the size below which a look at the full one is not worth its time
 HOP, BANDS = 0.02, 32  # seconds and mel bands of the spectrograms that are moved along each other
 OVERLAP = 0.5  # share of the shorter recording that must lie over the other
 ALIKE = {"image": 0.75, "audio": 0.75, "text": 0.6}  # see the benchmark ``audit``; from here on two samples are one
@@ -60,26 +61,40 @@ def thumbnail(value: np.ndarray) -> np.ndarray:
 
 def pictures(one: np.ndarray, other: np.ndarray) -> float:
     """The largest correlation of the details where one thumbnail, scaled and perhaps mirrored, lies in the other."""
-    return max(_inside(whole, part[:, ::step]) for whole, part in ((one, other), (other, one)) for step in (1, -1))
+    rough = _best(_half(one), _half(other), SCALES[::2], BLUR / 2)
+    return rough if rough < ROUGH else _best(one, other, SCALES, BLUR)
 
 
-def _inside(whole: np.ndarray, part: np.ndarray) -> float:
+def _half(thumb: np.ndarray) -> np.ndarray:
+    import PIL.Image
+
+    picture = PIL.Image.fromarray(thumb)
+    size = (max(6, picture.width // 2), max(6, picture.height // 2))
+    return np.asarray(picture.resize(size, PIL.Image.Resampling.BOX))
+
+
+def _best(one: np.ndarray, other: np.ndarray, scales: np.ndarray, blur: float) -> float:
+    ways = ((whole, part[:, ::step]) for whole, part in ((one, other), (other, one)) for step in (1, -1))
+    return max(_inside(whole, part, scales, blur) for whole, part in ways)
+
+
+def _inside(whole: np.ndarray, part: np.ndarray, scales: np.ndarray, blur: float) -> float:
     """Normalised cross-correlation of ``part`` at several scales with the windows of ``whole``: its maximum."""
     import PIL.Image
     from scipy.fft import irfft2, next_fast_len, rfft2
 
-    detail = _detail(whole)
+    detail = _detail(whole, blur)
     height, width = detail.shape
     shape = tuple(next_fast_len(n, real=True) for n in (height, width))
     spectrum = rfft2(detail, shape)
     sums, squares = _integral(detail), _integral(detail**2)
     largest = min(height / part.shape[0], width / part.shape[1])
     picture, best = PIL.Image.fromarray(np.ascontiguousarray(part)), 0.0
-    for scale in SCALES * largest:
+    for scale in scales * largest:
         h, w = (min(limit, round(n * scale)) for n, limit in zip(part.shape, detail.shape, strict=True))
         if h * w < LEAST * height * width or min(h, w) < 6:
             break
-        small = _detail(np.asarray(picture.resize((w, h), PIL.Image.Resampling.BOX)))
+        small = _detail(np.asarray(picture.resize((w, h), PIL.Image.Resampling.BOX)), blur)
         small = small - small.mean()
         length = float(np.sqrt((small**2).sum()))
         if length < 1.0 * np.sqrt(small.size):  # flat: it lies everywhere
@@ -92,11 +107,11 @@ def _inside(whole: np.ndarray, part: np.ndarray) -> float:
     return min(best, 1.0)
 
 
-def _detail(grey: np.ndarray) -> np.ndarray:
+def _detail(grey: np.ndarray, blur: float) -> np.ndarray:
     from scipy.ndimage import gaussian_filter
 
     values = grey.astype(np.float32)
-    return np.asarray(values - gaussian_filter(values, BLUR, mode="nearest"))
+    return np.asarray(values - gaussian_filter(values, blur, mode="nearest"))
 
 
 def _integral(values: np.ndarray) -> np.ndarray:

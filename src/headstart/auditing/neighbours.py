@@ -14,8 +14,8 @@ from headstart.progress import track
 ORDER = 110
 NEEDS: frozenset[str] = frozenset()
 BEFORE_FIT = False
-NEAREST = 4  # neighbours of each sample that are looked at
-CLOSE = 0.5  # least cosine of centred features
+NEAREST = 3  # neighbours of each sample that are looked at
+CLOSE = 0.6  # least cosine of centred features
 BLOCK = 1024  # rows of one matrix product
 
 
