@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from headstart.approaches._adaptation import Adaptation, logits_of
-from headstart.approaches._rows import Pair, folds
+from headstart.approaches._rows import Pair, are_counts, folds
 from headstart.selection import Evidence
 from headstart.shift import DensityRatio
 from headstart.solvers import temperature
@@ -48,7 +49,10 @@ def gathered(approach: Adaptation, pair: Pair, weights: np.ndarray, run: Run) ->
 def importance_of(pair: Pair) -> np.ndarray:
     """(n,) how much likelier each source row is in the target, by estimates that did not see the row; mean about 1."""
     found, fold = np.ones(len(pair.source)), folds(pair.labels, 1, 2)
+    source, target = pair.source, pair.target
+    if are_counts(source, target):
+        source, target = csr_array(source), csr_array(target)
     for number in (0, 1):
-        inside, outside = pair.source[fold != number], fold == number
-        found[outside] = DensityRatio(regularisation=0.1).fit(inside, pair.target).weigh(pair.source[outside])
+        outside = fold == number
+        found[outside] = DensityRatio(regularisation=0.1).fit(source[fold != number], target).weigh(source[outside])
     return found

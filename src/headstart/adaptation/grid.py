@@ -31,10 +31,11 @@ BAR = Entry("source_only", SourceOnly())
 
 def grid(pair: Pair) -> list[Entry]:
     """The bar first, then what is tried."""
+    wide = pair.source.shape[1] > WIDE
     counts: list[Entry] = []
     if are_counts(pair.source, pair.target):  # mSDA is made for them
-        counts = [Entry(f"msda, noise {noise}", Msda(3, noise, 1000)) for noise in (0.5, 0.8)]
-    if pair.source.shape[1] > WIDE:
+        counts = [Entry(f"msda, noise {noise}", Msda(3, noise, 1000)) for noise in ((0.8,) if wide else (0.5, 0.8))]
+    if wide:
         return [BAR, *counts]
     rank = min(len(pair.source), len(pair.target), pair.source.shape[1]) - 1
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from headstart.tasks._heads import LinearHead
 
 PENALTIES = (1.0, 0.1, 0.01, 0.001)  # lambda of: mean cross-entropy + lambda / 2 |weight|^2, the strongest first
 SPARSE = 0.5  # share of zeros from which on rows are counts of what occurs, whose zeros should stay zeros
+EMPTY = 0.1  # share of values that are not zero below which a column is better multiplied as a sparse one
 HELD_OUT = 4  # one row in so many is held out to choose the penalty
 MANY = 500  # rows from which on one held-out part is enough
 
@@ -168,13 +170,14 @@ def _minimum(
     """
     from scipy.optimize import minimize
 
-    x, dim = np.ascontiguousarray(rows, np.float32), rows.shape[1]
-    share = np.full(len(x), 1 / len(x)) if weights is None else weights / weights.sum()
-    place, size = np.arange(len(x)), num_classes * dim
+    blocks, dim = _blocks(np.asarray(rows, np.float32)), rows.shape[1]
+    share = np.full(len(rows), 1 / len(rows)) if weights is None else weights / weights.sum()
+    place, size = np.arange(len(rows)), num_classes * dim
 
     def loss(flat: np.ndarray, penalty: float) -> tuple[float, np.ndarray]:
         weight = flat[:size].reshape(num_classes, dim)
-        logits = (x @ weight.T.astype(np.float32)).astype(np.float64) + flat[size:]
+        single = weight.T.astype(np.float32)  # (dim, classes)
+        logits = sum(part @ single[columns] for columns, part in blocks).astype(np.float64) + flat[size:]
         logits -= logits.max(1, keepdims=True)
         odds = np.exp(logits)
         total = odds.sum(1)
@@ -183,7 +186,8 @@ def _minimum(
         error[place, labels] -= 1
         error *= share[:, None]
         slope = np.empty_like(flat)
-        slope[:size] = (error.T.astype(np.float32) @ x).ravel()
+        for columns, part in blocks:
+            slope[:size].reshape(num_classes, dim)[:, columns] = (part.T @ error.astype(np.float32)).T
         slope[:size] += penalty * flat[:size]
         slope[size:] = error.sum(0)
         return float(value), slope
@@ -196,3 +200,14 @@ def _minimum(
         found.append(flat)
     weight = np.stack([flat[:size].reshape(num_classes, dim) for flat in found]).astype(np.float32)
     return weight, np.stack([flat[size:] for flat in found]).astype(np.float32)
+
+
+def _blocks(rows: np.ndarray) -> list[tuple[np.ndarray, Any]]:
+    """Column numbers and these columns, the nearly empty ones (counts of rare words) as a sparse matrix of their own."""
+    from scipy.sparse import csr_array
+
+    empty = np.count_nonzero(rows, 0) < EMPTY * len(rows)
+    if empty.mean() < SPARSE / 2:
+        return [(np.arange(rows.shape[1]), np.ascontiguousarray(rows))]
+    found: list[tuple[np.ndarray, Any]] = [(np.flatnonzero(empty), csr_array(rows[:, empty]))]
+    return found if empty.all() else [*found, (np.flatnonzero(~empty), np.ascontiguousarray(rows[:, ~empty]))]

@@ -8,6 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from headstart import shift
+from headstart.approaches import _rows
 from headstart.approaches._adaptation import logits_of
 from headstart.approaches._rows import Pair, classifier, folds, scaling
 from headstart.approaches._shallow import through
@@ -58,6 +59,18 @@ def test_the_classifier_is_the_minimum(penalty: float) -> None:
     half = LogisticRegression(C=2 / (len(some.labels) * penalty), tol=1e-8, max_iter=1000).fit(some.source, some.labels)
     same = found.logits(some.source) @ [-1, 1] - half.decision_function(some.source)
     assert np.abs(same).max() < 0.02 < np.abs(gap).max()
+
+
+def test_nearly_empty_columns_are_multiplied_as_sparse_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    rows = np.concatenate([rng.poisson(0.05, (200, 30)), rng.normal(size=(200, 4))], 1).astype(np.float32)
+    labels = (rows[:, 0] + rows[:, 31] > 0.5).astype(int)
+    assert len(_rows._blocks(rows)) == 2
+    mixed = classifier(rows, labels, 2, penalty=0.01)
+    monkeypatch.setattr(_rows, "EMPTY", 0.0)
+    assert len(_rows._blocks(rows)) == 1
+    plain = classifier(rows, labels, 2, penalty=0.01)
+    assert np.allclose(mixed.weight, plain.weight, atol=1e-3) and np.allclose(mixed.bias, plain.bias, atol=1e-3)
 
 
 def test_weights_count_like_repeated_rows() -> None:
