@@ -29,7 +29,7 @@ LAYERS = (
     {"synthetic", "tasks"},
     {"balancing", "features", "mixing", "penalties", "solvers", "training", "tuning"},
     {"probing"},
-    {"predictor", "ranking", "selection", "views"},
+    {"predictor", "ranking", "selection", "stagewise", "views"},
     {"approaches"},
     {"adaptation"},
     {"evaluation"},
@@ -41,7 +41,7 @@ LAYERS = (
     {"targets"},
     {"performing"},
     {"fitting"},
-    {"augmenting", "demonstration", "search"},
+    {"augmenting", "demonstration", "depths", "search"},
     {"verbs"},
     {"cli", "launching"},
     {"__main__"},
@@ -50,8 +50,8 @@ LAYERS = (
 # approximated, and finds its methods as variants; ``plugins`` reads the settings of a variant as ``config`` reads all.
 SAME_LAYER = {("plugins", "config"), ("store", "progress"), ("shift", "progress"), ("shift", "plugins")}
 # Variants that build on a sibling. FineTune is LP-FT: it starts from the fitted head of a probe. What the surgical tuning
-# chooses is the tuning that names stages, so that its choice can be repeated.
-SIBLINGS = {("approaches.finetune", "approaches.probe"), ("tuning.surgical", "tuning.stages")}
+# chooses is the tuning that names stages, and what auto chooses is gradual, so that their choices can be repeated.
+SIBLINGS = {("approaches.finetune", "approaches.probe"), ("tuning.surgical", "tuning.stages"), ("tuning.auto", "tuning.gradual")}
 VARIANTS = (
     "ranking.scorers",
     "approaches",

@@ -33,6 +33,7 @@ _WHERE = {
     "resume": "headstart.fitting",
     "rerun": "headstart.fitting",
     "tune": "headstart.search",
+    "layers": "headstart.depths",
     "Record": "headstart.performing",
     "load_model": "headstart.models",
     "ModelCard": "headstart.models.card",
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from headstart.data import Sound as Sound
     from headstart.data import Split as Split
     from headstart.data import read as read
+    from headstart.depths import layers as layers
     from headstart.errors import HeadstartError as HeadstartError
     from headstart.evaluation.verdict import Verdict as Verdict
     from headstart.evaluation.verdict import verdict as verdict

@@ -289,7 +289,7 @@ def test_surgical_moves_the_stage_that_the_evidence_names() -> None:
         tried.append(tuning)
         return float(tuning == Stages("layer2.0"))
 
-    evidence = Evidence(lambda: [float(name == "layer1.0") for name in names], trial)
+    evidence = Evidence(lambda: [float(name == "layer1.0") for name in names], trial, list)
     chosen, why = Surgical().choose(made, evidence)
     assert chosen == Stages("layer1.0") and "stages:layer1.0" in why and not tried
     chosen, why = Surgical("validation").choose(made, evidence)

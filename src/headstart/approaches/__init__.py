@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -19,6 +20,7 @@ from headstart.data.split import Split
 from headstart.errors import Incompatible
 from headstart.mixing import Mixing
 from headstart.models.backbone import Backbone, Features, grouped
+from headstart.models.folding import folded
 from headstart.models.zoo import assemble
 from headstart.penalties import Penalty
 from headstart.predictor import Predictor
@@ -30,10 +32,12 @@ from headstart.training.boundary import Replayed, boundary
 from headstart.training.finder import find_rate
 from headstart.training.kept import Kept
 from headstart.training.loop import Objective, Recipe, minimise
+from headstart.training.memory import kept_memory
 from headstart.training.processes import processes
 from headstart.training.run import Run, sow
 from headstart.tuning import freeze_others, training_mode
 
+COMPARED = 4  # samples on which the folded network is compared with the network as it is
 LEAST_VALID = 25  # with fewer, the standard error of an accuracy can pass ten points
 
 
@@ -165,16 +169,19 @@ def train(
                 f"{100 / max(1, len(split.valid)):.0f} points: the best epoch is partly chosen by chance")  # fmt: skip
         say(f"{run.stage}: {note}")
         run.record({"epoch": 0, "train_loss": None, "note": note})
-    if care.find_rate:
-        curve = find_rate(objective, groups, run)
-        groups = curve.applied(groups)
-        run.record({"epoch": 0, "train_loss": None, "note": curve.why, "rates": curve.factors, "losses": curve.losses})
     whole = Recipe(settings.epochs, settings.patience, average=settings.average, at_once=care.at_once)
-    try:
-        return minimise(objective, groups, whole, run)
-    finally:
+    with contextlib.ExitStack() as stack:
         if kept:
-            kept.close()
+            stack.callback(kept.close)
+        if settings.still_norms:
+            few = [batches.sample(place, 0) for place in range(min(COMPARED, len(labels)))]
+            stack.enter_context(folded(backbone, backbone.batch(few)))
+        stack.enter_context(kept_memory())
+        if care.find_rate:
+            curve = find_rate(objective, groups, run)
+            groups = curve.applied(groups)
+            run.record({"epoch": 0, "train_loss": None, "note": curve.why, "rates": curve.factors, "losses": curve.losses})
+        return minimise(objective, groups, whole, run)
 
 
 def mixed(

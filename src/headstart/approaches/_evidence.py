@@ -10,6 +10,7 @@ import torch
 
 from headstart.data.split import Split
 from headstart.models.backbone import Backbone
+from headstart.stagewise import by_depth
 from headstart.progress import hushed
 from headstart.tasks import Head, Task
 from headstart.training.batches import Batches
@@ -32,6 +33,11 @@ def evidence(
     def gradients() -> list[float]:
         return relative_gradients(copy.deepcopy(backbone), copy.deepcopy(head), task, split, run)
 
+    def depths() -> list[tuple[float, float]]:
+        labels = task.encode(split.train.labels or [])
+        found = by_depth(copy.deepcopy(backbone), split.train, labels, len(task.to_dict()["classes"]), run.store, run.seed)
+        return [(depth.accuracy, depth.error) for depth in found]
+
     def trial(tuning: Tuning) -> float:
         alone = Run(None, run.seed, run.store, run.deadline, f"{run.stage} trial")  # its rows are not those of the run
         with hushed():
@@ -39,7 +45,7 @@ def evidence(
                 trained(copy.deepcopy(backbone), copy.deepcopy(head), tuning, alone)["scores"][-1]
             )  # not the best one, which may be the start
 
-    return Evidence(gradients, trial)
+    return Evidence(gradients, trial, depths)
 
 
 def relative_gradients(backbone: Backbone, head: Head, task: Task, split: Split, run: Run) -> list[float]:

@@ -41,8 +41,8 @@ class FineTune(Approach):
     learning_rate: of the last stage; earlier stages are slower, the head is twice as fast. 0: the usual one of
         such models (3e-4 for convolutions, 1e-4 for transformers).
     find_rate: try rising rates on a few steps first (Smith 2017), and train with what they say.
-    tuning: what moves: "full", "last:2", "stages:NAME+NAME", "gradual", "norms", "lora:8", "surgical"; settings follow
-        the name, such as "last:2:decay=0.5".
+    tuning: what moves: "full", "last:2", "stages:NAME+NAME", "gradual", "norms", "lora:8", "surgical", or "auto", by the depth at
+        which linear probes are best; settings follow the name, such as "last:2:decay=0.5".
     start: "probe": from a fitted head (LP-FT); "random": from a fresh head, which is plain fine-tuning.
     augment: comma-separated names that the modality knows (for pictures crop, flip, colour); "auto" are its usual
         ones (crop, flip), "" none.

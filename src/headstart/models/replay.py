@@ -200,14 +200,12 @@ def _answering(
     """
     state = _State()
     network = backbone.network
-    changed: list[nn.Module] = []
+    changed: list[tuple[nn.Module, Any]] = []  # with the forward of their own that they had
 
     def put(name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
         module = network.get_submodule(name)
-        if "forward" in module.__dict__:
-            raise NoShortcut(f"the forward of {name} is already replaced")
+        changed.append((module, module.__dict__.get("forward")))
         module.__dict__["forward"] = make(module.forward)
-        changed.append(module)
 
     def answering(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         def make(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -241,8 +239,11 @@ def _answering(
         put(place.entry, entering)
         yield state
     finally:
-        for module in changed:
-            del module.__dict__["forward"]
+        for module, own in reversed(changed):
+            if own is None:
+                del module.__dict__["forward"]
+            else:
+                module.__dict__["forward"] = own
 
 
 def leaves_of(value: Any, path: Leaf = ()) -> Iterator[tuple[Leaf, Tensor]]:

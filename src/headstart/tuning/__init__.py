@@ -49,10 +49,13 @@ class Evidence:
     Attributes:
         gradients: of each stage, early to late, the norm of its gradient divided by that of its weights.
         trial: the validation score after one epoch with a tuning, from the start and back to it.
+        depths: of each stage, early to late, how well a linear probe on its output tells the classes of the training
+            samples, cross-validated, and the standard error of that.
     """
 
     gradients: Callable[[], list[float]]
     trial: Callable[[Tuning], float]
+    depths: Callable[[], list[tuple[float, float]]]
 
 
 def named(text: str) -> Tuning | Choice:

@@ -29,6 +29,10 @@ def fit(
         str | None, typer.Option(help="Samples of another domain to adapt to; labels there serve the verdict only.")
     ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="A setting of the approach: name=value.")] = None,
+    tuning: Annotated[
+        str | None,
+        typer.Option(help="Of finetune: full, last:2, gradual, norms, lora:8, stages:NAME, surgical, or auto (see layers)."),
+    ] = None,
     out: Out = None,
     baseline: Annotated[str, typer.Option(help="auto, or none to skip the baselines (then no verdict).")] = "auto",
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -51,7 +55,9 @@ def fit(
 
     folder = out or runs.next_folder()
     with spoken(as_json, folder, together=True):
-        chosen = {"name": approach, **parsed(settings or [])}
+        chosen = {"name": approach, **parsed(settings or []), **({"tuning": tuning} if tuning else {})}
+        if tuning and approach == "auto":
+            chosen["name"] = "finetune"  # no other approach has tunings
         record = fitting.fit(
             data, model, chosen, out=folder, baseline=baseline, seed=seed, shots=shots,
             budget=seconds(budget) if budget else None, on_bad=on_bad, waive=tuple(waive or ()), labels=labels, paths=paths, text=text, group=group,

@@ -1,0 +1,238 @@
+"""Convolution, norm and activation in one pass over memory, for training with norms that stand still.
+
+A batch norm in evaluation mode multiplies and adds fixed numbers for each channel, so it can be part of the convolution
+before it: ``norm(conv(x, w)) = conv(x, s w) + (shift - s mean)`` with ``s = scale / sqrt(variance + eps)``. Here the product is
+formed anew in every step, so weight, scale and shift have the gradients that they have apart (the inference-time fold is
+of Jacob et al. 2018, arXiv 1712.05877, section 3.2). On a processor these norms and activations are bound by memory, and two
+in three tensors kept for the backward pass are theirs.
+
+No network is taken apart: the same forward runs, in which the convolution does the work of all three. Parameters, names and
+modes are as ever. That nothing else reads what lies between is found out by comparing, see ``folded``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parametrize
+
+from headstart.models.backbone import Backbone, Inputs
+from headstart.progress import say
+
+# Largest difference of features and of gradients as a share of their length; a ReLU at its edge turns a gradient off or on.
+CLOSE = (1e-3, 2e-2)
+SAME = "Conv2dSame"  # timm: as TensorFlow pads
+EDGES = (nn.ReLU, nn.ReLU6)
+WITH_ACTIVATION = "BatchNormAct2d"  # timm: its activation is in it
+
+
+@dataclass(frozen=True, eq=False)
+class Trio:
+    """A convolution, the norm that alone reads its output, and the activation behind that, where there is one."""
+
+    convolution: nn.Conv2d
+    norm: nn.BatchNorm2d
+    activation: nn.Module | None
+    inside: bool  # the activation is part of the norm
+
+    @property
+    def modules(self) -> list[nn.Module]:
+        own = [] if self.inside or self.activation is None else [self.activation]
+        return [self.convolution, self.norm, *own]
+
+
+class ConvolutionAndEdge(torch.autograd.Function):
+    """Convolution and ReLU, or ReLU6, by oneDNN in one; only the result is kept for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, how: tuple[Any, ...], top: float | None) -> Tensor:
+        stride, padding, dilation, groups = how
+        edge = ("relu", [], "") if top is None else ("hardtanh", [0.0, top], "")
+        y: Tensor = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, padding, stride, dilation, groups, *edge)
+        ctx.save_for_backward(x, weight, y)
+        ctx.how, ctx.top = how, top
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> Any:
+        x, weight, y = ctx.saved_tensors
+        (stride, padding, dilation, groups), aten = ctx.how, torch.ops.aten
+        slope = aten.threshold_backward(slopes[0], y, 0) if ctx.top is None else aten.hardtanh_backward(slopes[0], y, 0, ctx.top)
+        wanted = list(ctx.needs_input_grad[:3])
+        found = aten.convolution_backward(
+            slope, x, weight, [len(weight)], stride, padding, dilation, False, [0, 0], groups, wanted
+        )
+        return (*found, None, None)
+
+
+def _all(convolution: nn.Conv2d, norm: nn.BatchNorm2d, activation: nn.Module | None, x: Tensor) -> Tensor:
+    """What takes the place of the convolution's forward."""
+    if norm.training:
+        return type(convolution).forward(convolution, x)
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = torch.rsqrt(norm.running_var + norm.eps) * norm.weight
+    weight, bias = convolution.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
+    if convolution.bias is not None:
+        bias = bias + convolution.bias * scale
+    padding = convolution.padding
+    if type(convolution).__name__ == SAME:
+        x, padding = _padded(x, convolution), (0, 0)
+    how: tuple[Any, ...] = (convolution.stride, padding, convolution.dilation, convolution.groups)
+    plain = x.device.type == "cpu" and x.dtype is weight.dtype is torch.float32 and not torch.is_autocast_enabled("cpu")
+    if plain and type(activation) in EDGES and torch.backends.mkldnn.is_available():
+        top = 6.0 if type(activation) is nn.ReLU6 else None
+        return ConvolutionAndEdge.apply(x, weight, bias, how, top)  # type: ignore[no-untyped-call, no-any-return]
+    y = functional.conv2d(x, weight, bias, *how)
+    return y if activation is None else activation(y)
+
+
+def _passed(module: nn.Module, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """What takes the place of the forward of a norm or an activation: the work is done already."""
+    return type(module).forward(module, x) if norm.training else x  # type: ignore[no-any-return]
+
+
+def _padded(x: Tensor, convolution: nn.Conv2d) -> Tensor:
+    sides: list[int] = []
+    for size, kernel, stride, dilation in zip(
+        x.shape[2:], convolution.kernel_size, convolution.stride, convolution.dilation, strict=True
+    ):
+        missing = max(0, (-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size)
+        sides = [missing // 2, missing - missing // 2, *sides]
+    return functional.pad(x, sides) if any(sides) else x
+
+
+@torch.no_grad()
+def trios(backbone: Backbone, inputs: Inputs) -> list[Trio]:
+    """What may be folded, by what one pass over ``inputs`` shows: each module called once, the next one with its output."""
+    # with what went in and came out, each at its version: a sum in place between two modules leaves the tensor the same
+    calls: list[tuple[nn.Module, tuple[int, int], tuple[int, int]]] = []
+    entered: dict[int, tuple[int, int]] = {}
+    held: list[Tensor] = []  # so that no address comes twice
+
+    def before(module: nn.Module, args: tuple[Any, ...]) -> None:
+        if args and isinstance(args[0], Tensor):
+            entered[id(module)] = (id(args[0]), args[0]._version)
+            held.append(args[0])
+
+    def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if id(module) in entered and isinstance(output, Tensor):
+            calls.append((module, entered[id(module)], (id(output), output._version)))
+            held.append(output)
+
+    watched = [part for part in backbone.network.modules() if isinstance(part, (nn.Conv2d, nn.BatchNorm2d, *EDGES))]
+    hooks = [part.register_forward_pre_hook(before) for part in watched]
+    hooks += [part.register_forward_hook(after) for part in watched]
+    try:
+        backbone(inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    counts: dict[int, int] = {}
+    for module, _, _ in calls:
+        counts[id(module)] = counts.get(id(module), 0) + 1
+    once = [call for call in calls if counts[id(call[0])] == 1 and "forward" not in vars(call[0])]
+    homes = {id(inner): number for number, stage in enumerate(backbone.stages)
+             for part in stage.modules for inner in part.modules()}  # fmt: skip
+    readers = {went_in: (module, came_out) for module, went_in, came_out in once if not isinstance(module, nn.Conv2d)}
+    found = []
+    for module, _, came_out in once:
+        if not (isinstance(module, nn.Conv2d) and _plain(module)) or came_out not in readers:
+            continue
+        norm, normed = readers[came_out]
+        if not (isinstance(norm, nn.BatchNorm2d) and _foldable(norm)) or homes.get(id(module)) != homes.get(id(norm)):
+            continue
+        inside = type(norm).__name__ == WITH_ACTIVATION
+        activation = norm.act if inside else readers.get(normed, (None, None))[0]
+        if not inside and not isinstance(activation, EDGES):
+            activation = None
+        found.append(Trio(module, norm, activation, inside))  # type: ignore[arg-type]
+    return found
+
+
+def _plain(convolution: nn.Conv2d) -> bool:
+    known = type(convolution) is nn.Conv2d or type(convolution).__name__ == SAME
+    numbers = not isinstance(convolution.padding, str) and convolution.padding_mode == "zeros"
+    return known and numbers and not parametrize.is_parametrized(convolution)
+
+
+def _foldable(norm: nn.BatchNorm2d) -> bool:
+    whole = norm.affine and norm.running_var is not None
+    if type(norm).__name__ == WITH_ACTIVATION:
+        return whole and isinstance(getattr(norm, "drop", None), nn.Identity)
+    return whole and type(norm) is nn.BatchNorm2d
+
+
+@contextlib.contextmanager
+def folded(backbone: Backbone, inputs: Inputs) -> Iterator[int]:
+    """Within it, norms in evaluation mode are computed with their convolutions; yields how many are.
+
+    Before that, features and gradients on ``inputs`` are compared with those of the network as it is. Where they differ by
+    more than rounding, nothing is folded, and that is said.
+    """
+    was_training = backbone.training
+    found = trios(backbone.eval(), inputs)
+    moving = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
+    if not found or not moving:
+        backbone.train(was_training)
+        yield 0
+        return
+    before = _probed(backbone, inputs, moving)
+    _put(found)
+    try:
+        if reason := _difference(before, backbone, inputs, moving):
+            _take_out(found)
+            say(f"norms are not folded into the convolutions of {backbone.reference}, so training is slower: {reason}")
+            found = []
+        backbone.train(was_training)
+        yield len(found)
+    finally:
+        _take_out(found)
+
+
+def _difference(
+    wanted: tuple[Tensor, Tensor], backbone: Backbone, inputs: Inputs, moving: Sequence[Tensor]
+) -> str:
+    """In what the folded network differs from what was ``wanted`` of it; nothing where it does not."""
+    try:
+        features, slopes = (_gap(a, b) for a, b in zip(wanted, _probed(backbone, inputs, moving), strict=True))
+    except RuntimeError as problem:  # such as something that is written into what is kept for the backward pass
+        return f"{type(problem).__name__}: {str(problem)[:150]}"
+    if features <= CLOSE[0] and slopes <= CLOSE[1]:  # NaN is no small number
+        return ""
+    return f"features would differ by {features:.2g} and gradients by {slopes:.2g} of their size"
+
+
+def _put(found: Sequence[Trio]) -> None:
+    # ``partial`` over the modules, so that a deep copy of the network calls its own
+    for trio in found:
+        trio.convolution.__dict__["forward"] = partial(_all, trio.convolution, trio.norm, trio.activation)
+        for module in trio.modules[1:]:
+            module.__dict__["forward"] = partial(_passed, module, trio.norm)
+
+
+def _take_out(found: Sequence[Trio]) -> None:
+    for trio in found:
+        for module in trio.modules:
+            module.__dict__.pop("forward", None)
+
+
+def _probed(backbone: Backbone, inputs: Inputs, moving: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The features (n, dim), and the gradients of a sum of them, weighted unevenly, as one row of numbers."""
+    with torch.enable_grad():
+        vector = backbone(inputs).vector
+        weights = torch.arange(vector.numel(), device=vector.device).view_as(vector).sin()
+        slopes = torch.autograd.grad((vector.float() * weights).sum(), moving, allow_unused=True)
+    return vector.detach().float(), torch.cat([slope.float().flatten() for slope in slopes if slope is not None])
+
+
+def _gap(wanted: Tensor, found: Tensor) -> float:
+    if wanted.shape != found.shape:
+        return float("inf")
+    return float((wanted - found).norm() / wanted.norm().clamp(min=1e-12))
