@@ -58,7 +58,7 @@ def layers(data: Any, model: str = "auto", *, seed: int = 0, **options: Any) -> 
     """
     from headstart import defaults, models
     from headstart.stagewise import by_depth
-    from headstart.tasks.classification import Classification
+    from headstart.tasks import classes_of, learn
     from headstart.tuning import auto
 
     settings, store = make_settings(data, model, "probe", seed=seed, **options), Store()
@@ -67,9 +67,10 @@ def layers(data: Any, model: str = "auto", *, seed: int = 0, **options: Any) -> 
     defaults.suits(backbone, split.train)
     if why:
         say(why)
-    task = Classification.learn(split.train.labels or [])
+    task = learn(split.task, split.train.labels or [])
+    classes = classes_of(task, "Probing by depth")
     labels = task.encode(split.train.labels or [])
-    found = by_depth(backbone, split.train, labels, len(task.classes), store, seed)
+    found = by_depth(backbone, split.train, labels, len(classes), store, seed)
     pairs = [(depth.accuracy, depth.error) for depth in found]
-    return Layers(backbone.reference, split.train.origin or settings.data, len(labels), len(task.classes), tuple(found),
+    return Layers(backbone.reference, split.train.origin or settings.data, len(labels), len(classes), tuple(found),
                   auto.peak(pairs), f"gradual:first={auto.behind(pairs)}")  # fmt: skip

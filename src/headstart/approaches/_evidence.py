@@ -10,9 +10,9 @@ import torch
 
 from headstart.data.split import Split
 from headstart.models.backbone import Backbone
-from headstart.stagewise import by_depth
 from headstart.progress import hushed
-from headstart.tasks import Head, Task
+from headstart.stagewise import by_depth
+from headstart.tasks import Head, Task, classes_of
 from headstart.training.batches import Batches
 from headstart.training.run import Run
 from headstart.tuning import Evidence, Tuning
@@ -34,8 +34,8 @@ def evidence(
         return relative_gradients(copy.deepcopy(backbone), copy.deepcopy(head), task, split, run)
 
     def depths() -> list[tuple[float, float]]:
-        labels = task.encode(split.train.labels or [])
-        found = by_depth(copy.deepcopy(backbone), split.train, labels, len(task.to_dict()["classes"]), run.store, run.seed)
+        classes, labels = classes_of(task, "The tuning auto"), task.encode(split.train.labels or [])
+        found = by_depth(copy.deepcopy(backbone), split.train, labels, len(classes), run.store, run.seed)
         return [(depth.accuracy, depth.error) for depth in found]
 
     def trial(tuning: Tuning) -> float:
