@@ -21,7 +21,7 @@ def say(message: str) -> None:
     """One line for the person at the terminal; it also goes to the logger ``headstart``."""
     logger.info(message)
     if not _state["quiet"]:
-        Console(file=sys.stderr, highlight=False, soft_wrap=True).print(message, markup=False)
+        print(message, file=sys.stderr, flush=True)  # a Console of its own would write across a bar
 
 
 def first_process() -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart import defaults, models, probing
+from headstart import defaults, models, plugins, probing
 from headstart.approaches import Approach
 from headstart.approaches.finetune import seconds_an_epoch
 from headstart.approaches.probe import Probe
@@ -125,4 +125,8 @@ def bench_of(settings: Settings, data: Any, folder: Path) -> Bench:
     with waited(folder / ".features", "another process computes the features"):  # and this one then finds them
         train, valid = (extract(backbone, part, store).vectors for part in (split.train, split.valid))
     epoch = seconds_an_epoch(backbone, task, split) if "gradients" in backbone.provides else 0.0
-    return Bench(backbone, task, split, store, settings.seed, (train, valid), epoch)
+    bench = Bench(backbone, task, split, store, settings.seed, (train, valid), epoch)
+    for name in plugins.names("solvers"):
+        plugins.load("solvers", name)
+    bench._judged(task.head(backbone.spec.dim), valid, 0.0)  # libraries are loaded now, and not within the first trial
+    return bench
