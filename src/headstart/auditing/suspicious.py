@@ -13,6 +13,7 @@ from headstart.errors import MissingExtra
 ORDER = 120
 NEEDS = frozenset({"features"})
 BEFORE_FIT = False
+CLEAR = 0.3  # by how much the other class must be more probable for --clean to act: hard samples are worth keeping
 PAIRS = 8  # confusions named in the evidence
 
 
@@ -45,12 +46,13 @@ def check(evidence: Evidence) -> list[Finding] | str:
     suspects = []
     for i in found:
         given, other = labels[i], int(outside[i].argmax())
+        margin = float(outside[i, other] - outside[i, given])
         held = evidence.side(int(rows[i])) in ("valid", "test")
         suspects.append(
             Suspect(
                 int(rows[i]), f"labelled {str(classes[given])!r} ({outside[i, given]:.2f}), looks like "
-                f"{str(classes[other])!r} ({outside[i, other]:.2f})", change="" if held else "remove",
-                value=str(classes[other]), score=float(outside[i, other] - outside[i, given]),
+                f"{str(classes[other])!r} ({outside[i, other]:.2f})", change="" if held or margin < CLEAR else "remove",
+                value=str(classes[other]), score=margin,
             )
         )  # fmt: skip
     table = joint(outside, labels)
@@ -59,7 +61,7 @@ def check(evidence: Evidence) -> list[Finding] | str:
                f"{100 * noise:.1f} % of the labels are estimated to be wrong.")  # fmt: skip
     facts = {"noise": noise, "accuracy": float((outside.argmax(axis=1) == labels).mean()),
              "not judged": int((~kept).sum()), "confusions": _confusions(table, classes)}  # fmt: skip
-    fix = "Look at them, the surest first; --clean leaves them out of training, and out of nothing else."
+    fix = "Look at them, the surest first; --clean leaves the clear cases out of training, and out of nothing else."
     return [Finding("warning", "suspicious", message, tuple(suspects), facts, fix)]
 
 
