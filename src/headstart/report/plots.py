@@ -10,7 +10,7 @@ from typing import Any
 from headstart.report.figures import scale
 
 WIDTH, HEIGHT = 760, 340  # about one pixel each
-LEFT, RIGHT, TOP, BOTTOM = 52, 130, 14, 44
+LEFT, RIGHT, TOP, BOTTOM = 52, 190, 14, 44  # the names of the lines stand on the right
 TONES = 6
 
 

@@ -179,7 +179,7 @@ def answers(by_key: dict[tuple[str, str, int | None], list[Cell]], dataset: Data
             pairs.sort(key=lambda pair: pair[0])
             if pairs:
                 found = statistics.crossing([p[0] for p in pairs], [p[1] for p in pairs], tuned[0], cheap[0])
-                told.append(f"{front}how many labels until fine-tuning wins? {found.sentence}")
+                told.append(f"{front}How many labels until fine-tuning wins? {found.sentence}")
         if fresh and len(kinds) > len(fresh):
             told.append(front + worth(by_key, model, [k for k in kinds if k not in fresh], fresh[0], dataset))
     return told
@@ -193,16 +193,16 @@ def worth(
     largest = max(sizes, key=lambda size: float("inf") if size is None else size)
     rivals = {kind: by_key[model, kind, largest] for kind in kinds if (model, kind, largest) in by_key}
     if not rivals:
-        return "is the pretrained start still worth it? Nothing pretrained was computed at this size."
+        return "Is the pretrained start still worth it? Nothing pretrained was computed at this size."
     # chosen on validation: the best by its own test would flatter the pretrained start
     best = max(rivals, key=lambda kind: float(np.mean([cell.valid for cell in rivals[kind]])))
     difference = statistics.gain(rivals[best], by_key[model, fresh, largest])
     labels = labels_a_class(rivals[best], dataset, largest)
     if difference is None:
-        return "is the pretrained start still worth it? No seed has both on the same test samples."
+        return "Is the pretrained start still worth it? No seed has both on the same test samples."
     words = f"{100 * difference.value:+.1f} points [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}] over scratch"
     verdict = "yes" if difference.low > 0 else "no, scratch is better" if difference.high < 0 else "it cannot be told"
-    return f"is the pretrained start still worth it at {labels} labels a class? {verdict}: {best} is {words}."
+    return f"Is the pretrained start still worth it at {labels} labels a class? {verdict}: {best} is {words}."
 
 
 def plots(result: Comparison) -> list[dict[str, Any]]:

@@ -102,7 +102,7 @@ def test_a_comparison_end_to_end_is_kept_and_resumed(model: str, tmp_path: Path,
     assert len(found.curves) == 6 and len(found.gains) == 6 and not found.problems
     assert {row["shots"] for row in found.curves} == {"2", "all"}
     assert all(0 <= row["low"] <= row["accuracy"] <= row["high"] <= 1 for row in found.curves)
-    assert any("how many labels" in answer for answer in found.answers)
+    assert any("How many labels" in answer for answer in found.answers)
     assert any("still worth it" in answer for answer in found.answers)
     assert json.loads((out / "comparison.json").read_text("utf-8"))["curves"] == list(found.curves)
     page = (out / "comparison.html").read_text("utf-8")
