@@ -132,7 +132,8 @@ TIME_TO_MOVE = Question("Can the model be fine-tuned within the budget?", "affor
 LEAD = Question(
     "Could the probe be better than a linear model on raw values?", "lead_high", 0.0, CEILING, TIME_TO_MOVE, "points", True
 )
-TREE = Question("Does the probe beat always answering the commonest class?", "signal", 0.005, LEAD, NO_SIGNAL, "points")
+JUDGED = Question("Are there 15 labels a class?", "labels", 15, NO_SIGNAL, TOO_FEW, "count")
+TREE = Question("Does the probe beat always answering the commonest class?", "signal", 0.005, LEAD, JUDGED, "points")
 
 
 def walk(facts: Facts, node: Question | Leaf = TREE) -> tuple[list[Step], Leaf]:

@@ -37,6 +37,7 @@ CASES = [
     ({"probe": 0.99}, "probe", "right already"),
     ({"shift": 1.8}, "probe", "other domain"),
     ({"signal": -0.1}, "probe", "nothing is learned"),
+    ({"signal": -0.1, "labels": 5.0}, "probe", "too few labels"),
     ({"lead": -0.2, "lead_high": -0.1}, "finetune", "not expect much"),
     ({"lead": -0.2, "lead_high": -0.1, "labels": 400.0}, "scratch", "from scratch"),
     ({"lead": -0.2, "lead_high": -0.1, "affordable": 0.1}, "probe", "not expect much"),
@@ -81,13 +82,13 @@ def test_what_twice_the_labels_would_add() -> None:
 
 
 def test_facts_of_data_without_signal() -> None:
-    split = tiny.split(12)
+    split = tiny.split(16)
     rng = np.random.default_rng(0)
     shuffled = [str(x) for x in rng.permutation(np.asarray(split.train.labels))]
     split = replace(split, train=replace(split.train, labels=shuffled), unlabeled=None)
     found = facts(tiny.backbone(), tiny.task(), split, None)
     assert found.signal < 0 and walk(found)[1].title.startswith("Stop")
-    assert found.shift == 0.0 and found.samples == 36 and found.labels == 12
+    assert found.shift == 0.0 and found.samples == 48 and found.labels == 16
 
 
 def test_facts_see_a_shift_without_labels() -> None:
