@@ -14,7 +14,7 @@ from pathlib import Path
 from _shared import RESULTS, Row, print_table, write_json
 
 NAMES = ("extraction", "time_to_probe", "embedded", "accuracy", "verdict", "texts", "sounds", "audit", "clean", "ranking",
-         "logme_speed", "advice")  # fmt: skip
+         "logme_speed", "advice", "office_surf", "shift_speed")  # fmt: skip
 
 
 def main() -> int:

@@ -96,6 +96,18 @@ def test_tca_primal_solves_the_equation_on_features(shape: tuple[int, int, int])
     assert np.allclose(method.transform(target), target @ a)
 
 
+@pytest.mark.parametrize("kernel", ["linear", "rbf", "primal"])
+def test_components_of_length_one_are_the_same_directions(kernel: str) -> None:
+    source, target = two(60, 50, dim=9)
+    white = shift.TCA(4, kernel, MU).fit(source, target)
+    plain = shift.TCA(4, kernel, MU, whiten=False).fit(source, target)
+    lengths = np.linalg.norm(white.components_, axis=0)
+    assert np.allclose(plain.components_ * lengths, white.components_)
+    assert np.allclose(np.linalg.norm(plain.components_, axis=0), 1)
+    every = np.vstack([white.transform(source), white.transform(target)])
+    assert np.allclose(every.std(0), 1 / np.sqrt(110)), "whitened, all vary alike"
+
+
 def test_landmarks_that_are_all_rows_give_the_exact_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     source, target = two()
     exact = shift.TCA(4, kernel="rbf", gamma=0.05).fit(source, target)

@@ -57,8 +57,9 @@ def summary(facts: dict[str, Any]) -> list[str]:
                 "the source can be used on the target as far as this can tell.",
         "small": f"{apart}; the difference is small, but real (p = {found['p_value']:.3f}). Expect a model of the source to "
                  "lose little on the target.",
-        "moderate": f"{apart}. Expect a model of the source to lose something on the target; adapting it is worth a try.",
-        "large": f"{apart}. Expect a model of the source to lose on the target, perhaps much.",
+        "moderate": f"{apart}. A model of the source may lose something on the target; adapting it is worth a try.",
+        "large": f"{apart}. A model of the source may lose much on the target, or nothing, where the classes do not depend on "
+                 "what differs.",
     }[kind]]  # fmt: skip
     lines += _effect(facts, kind)
     lines += _classes(facts)

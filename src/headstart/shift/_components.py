@@ -27,7 +27,7 @@ from headstart.progress import say
 from headstart.shift._inputs import Domains, Rows, dense, double
 from headstart.shift._kernels import EXACT, gamma_of, landmarks, products, rbf, rbf_features
 from headstart.shift._moments import blocks, centred, moments, upper_root
-from headstart.shift._pencil import DENSE, Product, leading
+from headstart.shift._pencil import DENSE, Product, leading, symmetric
 
 Features = Callable[[Rows], np.ndarray]
 Kernel = Literal["linear", "rbf", "primal"]
@@ -105,8 +105,8 @@ class Components:
             values, u = pencil(lambda v: r @ (s @ (r.T @ v)), r @ d)
             return values, r.T @ u
         if self.kernel is not None:
-            k = self.kernel
-            values, w = pencil(lambda v: k @ centred(k @ v), k @ columns)
+            k = symmetric(self.kernel)
+            values, w = pencil(lambda v: k(centred(k(v))), self.kernel @ columns)
             return values, w if self.stacked is None else self.stacked.T @ w
         x: Any = self.stacked
         if self.primal:

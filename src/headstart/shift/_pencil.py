@@ -22,6 +22,7 @@ import scipy.linalg
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 DENSE = 400  # up to this size, or if a third of all components is wanted, a full solver is quicker
+TOLERANCE = 1e-11  # |M z - value z| / value, of an iterative solution
 RANK = 1e-11  # eigenvalues below this share of the largest are rounding
 
 Product = Callable[[np.ndarray], np.ndarray]
@@ -60,12 +61,19 @@ def leading(
     else:
         operator = LinearOperator((size, size), matvec=lambda x: whiten(product(whiten(x))), dtype=np.float64)
         start = np.random.default_rng(0).standard_normal(size)  # ARPACK's own would differ from call to call
-        values, z = eigsh(operator, wanted, which="LA", v0=start)
+        values, z = eigsh(operator, wanted, which="LA", v0=start, tol=TOLERANCE)
     order = np.argsort(-values)
     values, z = values[order], z[:, order]
     sound = values > RANK * max(values[0], 0.0)
     values, vectors = values[sound], whiten(z[:, sound]) / np.sqrt(values[sound])
     return values, vectors * signs(vectors)
+
+
+def symmetric(matrix: np.ndarray) -> Product:
+    """The product of a symmetric matrix (size, size) in float64 with a vector, for which half of it is read from memory."""
+    return lambda v: scipy.linalg.blas.dsymv(
+        1.0, matrix.T, v
+    )  # the transpose of C order is BLAS's own, so nothing is copied
 
 
 def signs(vectors: np.ndarray) -> np.ndarray:
