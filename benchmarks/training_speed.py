@@ -97,6 +97,8 @@ def ready(name: str, steps: int) -> dict[str, Callable[[], None]]:
     import torch
     from torch.nn import functional
 
+    from headstart.models.folding import folded
+    from headstart.training.memory import kept_memory
     from headstart.training.run import Run
     from headstart.training.step import Step
     from headstart.tuning import training_mode
@@ -124,8 +126,9 @@ def ready(name: str, steps: int) -> dict[str, Callable[[], None]]:
             plain.step()
 
     def by_headstart() -> None:
-        for i in range(steps):
-            step((channels_last, labels), i)
+        with folded(ours, channels_last[:4]), kept_memory():
+            for i in range(steps):
+                step((channels_last, labels), i)
 
     return {"headstart": by_headstart, "plain loop": plainly}
 
@@ -140,9 +143,11 @@ def reading(name: str, photos: Dataset, epochs: int, seed: int = 0) -> dict[str,
 
 def by_headstart(name: str, photos: Dataset, epochs: int) -> None:
     """The loop without what the rivals do not do either: validation and a fitted head to begin with."""
+    from headstart.models.folding import folded
     from headstart.tasks.classification import Classification
     from headstart.training.batches import Batches
     from headstart.training.loop import Objective, Recipe, minimise
+    from headstart.training.memory import kept_memory
     from headstart.training.run import Run
     from headstart.tuning import decayed, training_mode
     from headstart.tuning.full import Full
@@ -161,7 +166,9 @@ def by_headstart(name: str, photos: Dataset, epochs: int) -> None:
         torch.nn.ModuleList([ours, head]), batches, len(batches),
         lambda batch: head.losses(ours(batch.inputs), batch.labels), lambda module: {"score": 0.0}, set_mode,
     )  # fmt: skip
-    minimise(objective, Full().groups(ours, 1e-4) + decayed(list(head.parameters()), 2e-4), Recipe(epochs), Run())
+    few = ours.batch([batches.sample(place, 0) for place in range(4)])
+    with folded(ours, few), kept_memory():
+        minimise(objective, Full().groups(ours, 1e-4) + decayed(list(head.parameters()), 2e-4), Recipe(epochs), Run())
 
 
 def plain_loop(net: torch.nn.Module, photos: Dataset, epochs: int, rate: float, seed: int) -> torch.nn.Module:
