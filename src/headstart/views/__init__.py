@@ -57,6 +57,18 @@ class Views(Sequence[Item]):
         return augmented(plain, np.random.default_rng([self.seed, place, self.view]), self.chosen)
 
 
+def decoded(dataset: Dataset, side: int | None = None, limit: int = 2**30) -> Dataset:
+    """The data set with its samples decoded, as a view would decode them; behind ``limit`` bytes they stay as they are."""
+    plain, items, size = Views(dataset, (), 0, 0, side), list[Item](), 0
+    for place, item in enumerate(dataset.items):
+        if size <= limit:
+            value = plain.value(place)
+            size += getattr(value, "nbytes", 0) or len(value)
+            item = value
+        items.append(item)
+    return replace(dataset, items=items)
+
+
 def viewed(dataset: Dataset, chosen: Sequence[Augmentation], seed: int, view: int, side: int | None = None) -> Dataset:
     """The data set with every sample augmented; nothing is computed until somebody asks."""
     return replace(dataset, items=Views(dataset, chosen, seed, view, side))

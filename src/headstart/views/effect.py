@@ -29,7 +29,7 @@ from headstart.models.backbone import Backbone, Features
 from headstart.progress import say, track
 from headstart.store import Store
 from headstart.tasks import Task, classes_of
-from headstart.views import viewed
+from headstart.views import decoded, viewed
 
 VIEWS = 2  # augmented versions of each sample
 MOST = 2000  # training samples that are looked at
@@ -130,13 +130,14 @@ class _Probes:
         self.num_classes = len(classes_of(task, "Measuring the effect of augmentations"))
         self.labels, self.actual = task.encode(train.labels or []), task.encode(valid.labels or [])
         self.known, self.asked = extract(backbone, train, store).vectors, extract(backbone, valid, store).vectors
+        self.decoded = decoded(train, backbone.decode_side())  # once for all views
         self.setting = solvers.fit(
             "logistic", self.known, self.labels, self.num_classes, seed=seed, groups=train.groups
         ).setting  # fmt: skip
 
     def seen(self, recipe: Sequence[Augmentation], view: int) -> np.ndarray:
         """(train, dim) features of one augmented view."""
-        shown = viewed(self.train, recipe, self.seed, view, self.backbone.decode_side())
+        shown = viewed(self.decoded, recipe, self.seed, view, self.backbone.decode_side())
         return extract(self.backbone, shown, self.store).vectors
 
     def answers(self, more: list[np.ndarray]) -> np.ndarray:

@@ -61,6 +61,18 @@ def test_a_view_is_what_a_training_sees() -> None:
 
 
 @pytest.mark.parametrize("modality", ["image", "text", "audio"])
+def test_what_is_decoded_once_gives_the_same_views(modality: str) -> None:
+    data = tiny_models.dataset(modality, 3)
+    steps = augment.steps(modality, ({"image": "crop", "text": "swap", "audio": "noise"}[modality],))
+    for limit in (2**30, 1):  # behind the first samples nothing is kept
+        held = views.decoded(data, 32, limit)
+        for one, other in zip(
+            views.viewed(held, steps, 1, 2, 32).items, views.viewed(data, steps, 1, 2, 32).items, strict=True
+        ):
+            assert np.array_equal(one.samples, other.samples) if isinstance(one, Sound) else np.array_equal(one, other)  # type: ignore[union-attr,arg-type]
+
+
+@pytest.mark.parametrize("modality", ["image", "text", "audio"])
 def test_features_of_a_view_are_computed_once(modality: str, tmp_path: Path) -> None:
     cell = {"image": "embedded-image", "text": "transformers-bert", "audio": "embedded-sound"}[modality]
     made = tiny_models.CELLS[cell].backbone(tmp_path)
