@@ -223,7 +223,7 @@ def test_those_that_are_kept_are_also_measured_together(monkeypatch: pytest.Monk
         return np.zeros((1, 1))
 
     answers = {("rotate",): "hurts", ("crop",): "helps"}
-    monkeypatch.setattr(effect_module._Probes, "__init__", lambda self, *more: setattr(self, "actual", np.array([0])))
+    monkeypatch.setattr(effect_module._Probes, "__init__", lambda self, *more: vars(self).update(actual=[0], known=None))
     monkeypatch.setattr(effect_module._Probes, "seen", seen)
     monkeypatch.setattr(effect_module._Probes, "answers", lambda self, more: np.zeros((1, 1)))
     facts = {"plain": 0.5, "accuracy": 0.5, "gain": 0.0, "interval": (0.0, 0.0), "eased": 0.0, "eased_interval": (0.0, 0.0)}
