@@ -120,7 +120,7 @@ def judged(
     found = facts(backbone, task, split, store, seed=seed, budget=budget)
     # a clock decides what is affordable, and processes that train together must decide alike
     seconds, affordable = processes().share([found.finetune_seconds, found.affordable])
-    found = replace(found, finetune_seconds=seconds, affordable=affordable)
+    found = replace(found, finetune_seconds=seconds, affordable=affordable or 0.0)
     if ranking and len(ranking.candidates) > 1:
         found = replace(found, margin=ranking.candidates[1].behind)
     steps, leaf = walk(found)

@@ -81,6 +81,7 @@ class TestDecode:
             (np.zeros(9, np.float32), r"no sampling rate; wrap it: hs.Sound\(samples, rate\)"),
             ("a.wav", "is a str; expected a file"),
         ],
+        ids=lambda value: value if isinstance(value, str) else type(value).__name__,  # encoded sounds hold the time
     )
     def test_what_is_no_recording(self, item, message):
         with pytest.raises(UnreadableError, match=f"clip 3 cannot be read as a recording: .*{message}") as caught:
