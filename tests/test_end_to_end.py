@@ -75,6 +75,7 @@ def test_fit_predict_evaluate_report_rerun(photos: Path, tmp_path: Path, environ
         "mistakes.json",
         "model",
         "report.html",
+        "tensorboard",
     }
     html = (run / "report.html").read_text()
     assert "<script" not in html and "&lt;script&gt;" in html

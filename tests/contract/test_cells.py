@@ -165,7 +165,7 @@ def trained_to_the_end(approach, backbone: Backbone, parts) -> Backbone:  # type
     groups = Last(1).groups(backbone, approach.learning_rate)
     groups += decayed(list(head.parameters()), approach.learning_rate)
 
-    def judge(*_: object, by: str):  # type: ignore[no-untyped-def]
+    def judge(*_: object, **more: object):  # type: ignore[no-untyped-def]
         steps = iter(range(100))
         return lambda module: {"score": float(next(steps))}  # every epoch is better than the one before
 

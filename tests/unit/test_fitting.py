@@ -28,7 +28,9 @@ def test_a_reference_without_a_path_stays(teacher: str) -> None:
     assert fitting.make_settings("data", "auto", Distill(teacher=teacher)).approach["teacher"] == teacher
 
 
-def test_a_diverged_training_is_told_in_the_result(tmp_path: Path) -> None:
+def test_a_diverged_training_is_told_in_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("approaches.finetune", "training.optimiser"):  # such a rate is refused
+        monkeypatch.setattr(f"headstart.{module}.LARGEST_RATE", 1e30)
     approach = hs.FineTune(epochs=2, learning_rate=1e20)
     record = hs.fit(dataset(6), str(saved(tmp_path / "model")), approach, baseline="none", out=tmp_path / "run")
     (told,) = (reason for reason in record.result["reasons"] if "the loss became" in reason)

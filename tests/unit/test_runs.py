@@ -181,7 +181,7 @@ def test_the_lock_of_windows_is_on_the_first_byte(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "msvcrt", types.SimpleNamespace(locking=locking, LK_NBLCK=2))
     (tmp_path / "lock").write_text("left by another program")
     with (tmp_path / "lock").open("a") as one, (tmp_path / "lock").open("a") as two:
-        assert runs._locked(one) and not runs._locked(two)
+        assert runs.locked(one) and not runs.locked(two)
     assert locked == [(0, 1)]
 
 

@@ -22,7 +22,9 @@ def scratch_that_trains(monkeypatch: pytest.MonkeyPatch, num_epochs: int, diverg
             run.record({"epoch": epoch, "train_loss": 1.0 if epoch else None})
         if diverges:
             run.record({"epoch": num_epochs + 1, "train_loss": None, "stopped": "diverged", "note": "NaN"})
-        return SimpleNamespace(probabilities=lambda test: np.full((len(test), 3), 1 / 3))
+        found = SimpleNamespace(probabilities=lambda test: np.full((len(test), 3), 1 / 3), task=task)
+        found.tuned = lambda valid: found
+        return found
 
     monkeypatch.setattr(Scratch, "fit", fit)
     monkeypatch.setattr(module, "raw_predictions", lambda task, split, seed: (np.full((len(split.test), 3), 1 / 3), task))
