@@ -22,7 +22,9 @@ BLUR = 2.0  # pixels: what is coarser than this (the background, the light) does
 ROUGH = 0.5  # likeness at half the size below which a look at the full one is not worth its time
 HOP, BANDS = 0.02, 32  # seconds and mel bands of the spectrograms that are moved along each other
 OVERLAP = 0.5  # share of the shorter recording that must lie over the other
-ALIKE = {"image": 0.75, "audio": 0.75, "text": 0.6}  # see the benchmark ``audit``; from here on two samples are one
+ALIKE = {"image": 0.7, "audio": 0.75, "text": 0.6}  # from here on two samples are one
+# Of 24 garments cropped by 5 to 20 % on every side, half of them mirrored, 17 reach 0.7; of 90 pairs of neighbours among 693
+# other garments, one does (two photos of much alike trousers). Sounds and texts: benchmarks/audit.py.
 
 
 class Closer:
