@@ -17,7 +17,7 @@ HEADER = f"""# Which approach works with which model
 
 Every zoo and family with every approach, on tiny models with random weights. ✓: it trains, what is frozen
 stays frozen to the byte, and saved models say the same in another process. Else the reason why it is refused, before
-any work. The contract tests compute this table and fail when it is not the one below.
+any work. Of the approaches that adapt cached features to a target, a few stand for all. The contract tests compute this table and fail when it is not the one below.
 
 | zoo | family | modality | {" | ".join(APPROACHES)} |
 | --- | --- | --- | {" | ".join("---" for _ in APPROACHES)} |
