@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +31,6 @@ SETS = {
 }
 MODALITIES = dict.fromkeys(SETS, "image") | dict.fromkeys(("sst2", "banking77, 20 intents"), "text")
 MODALITIES |= dict.fromkeys(("esc10", "spoken digits"), "audio")
-SOURCE_CLASSES, SOURCE_SHOTS, SOURCE_EPOCHS, SOURCE_SIDE = 50, 60, 8, 64  # of the models trained on Tiny-ImageNet
 
 
 def candidates(modality: str, work: Path) -> dict[str, Callable[[], Backbone]]:
@@ -61,16 +59,6 @@ def pictures(work: Path) -> dict[str, Callable[[], Backbone]]:
         "MobileNetV2, random": lambda: _random(f"{mobile}?{small}"),
         "SqueezeNet, random": lambda: _random(f"{squeeze}?{small}"),
         "embedded, random": lambda: _random("embedded:image?input_size=3,48,48"),
-    }
-
-
-def trained_pictures(work: Path) -> dict[str, Callable[[], Backbone]]:
-    """Two more that the benchmark trains itself, where there is time (``--trained``)."""
-    from headstart import models
-
-    return {
-        "Tiny-ImageNet, first 50": lambda: models.load(str(trained(work, 0))),
-        "Tiny-ImageNet, last 50": lambda: models.load(str(trained(work, 1))),
     }
 
 
@@ -166,56 +154,6 @@ def _cut_squeeze(reference: str) -> Backbone:
     whole = models.load(reference)
     whole.network.features = whole.network.features[:7]
     return PictureBackbone(whole.network, whole.card, global_average, "SqueezeNet, first 3 of 8")
-
-
-def trained(work: Path, half: int) -> Path:
-    """A small network trained from scratch on 50 classes of Tiny-ImageNet: the first 50 (animals) or the last 50.
-
-    Its classifier stays in the file, so the answers for the source classes can be had.
-    """
-    from safetensors.torch import save_file
-
-    from headstart.approaches.scratch import Scratch
-    from headstart.data import Split, read
-    from headstart.models.card import ModelCard, write_card
-    from headstart.models.zoo import assemble
-    from headstart.progress import hushed
-    from headstart.tasks.classification import Classification
-    from headstart.training.run import Run
-
-    folder = work / f"tiny-imagenet-{half}"
-    if (folder / "model.safetensors").exists():
-        return folder
-    source = work / "tiny-imagenet"
-    if not source.exists():
-        with zipfile.ZipFile(shared.data_folder("tiny-imagenet-64.zip")) as packed:
-            packed.extractall(source)
-    place = next(path for path in (source, *source.iterdir()) if (path / "train").is_dir())
-    data = read(place / "train")
-    classes = data.classes[:SOURCE_CLASSES] if half == 0 else data.classes[-SOURCE_CLASSES:]
-    labels = np.asarray(data.labels)
-    rows = np.concatenate([np.flatnonzero(labels == name)[: SOURCE_SHOTS + 10] for name in classes])
-    first = np.tile(np.arange(SOURCE_SHOTS + 10) < SOURCE_SHOTS, len(classes))
-    split = Split(data.subset(rows[first]), data.subset(rows[~first]), data.subset(rows[~first]))
-    card = ModelCard(
-        architecture="embedded/small_resnet", modality="image", weights="model.safetensors",
-        arguments={"layers": [1, 1, 1, 1], "channels": [16, 32, 64, 128]},
-        input_size=(3, SOURCE_SIDE, SOURCE_SIDE), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25),
-        pretrained_on=f"Tiny-ImageNet, {SOURCE_CLASSES} classes",
-    )  # fmt: skip
-    task = Classification.learn(split.train.labels or [])
-    shared.progress(f"training the source model {half} on {len(split.train)} pictures")
-    with hushed():
-        made = Scratch(epochs=SOURCE_EPOCHS).fit(assemble(card, "source", None), task, split, Run(seed=half))
-    shared.progress(f"its accuracy on held-out pictures: {shared.accuracy(made, split.test):.3f}")
-    state = {name: value.contiguous() for name, value in made.backbone.network.state_dict().items()}
-    state["fc.weight"], state["fc.bias"] = (
-        value.detach().contiguous() for value in (made.head.linear.weight, made.head.linear.bias)
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_card(card, folder / "card.json")
-    save_file(state, folder / "model.safetensors")
-    return folder
 
 
 def small_split(name: str, seed: int, rows: int | None = None) -> Split:

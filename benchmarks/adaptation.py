@@ -155,7 +155,7 @@ def _report(rows: list[dict[str, Any]]) -> Report:
             found.tables["amazon, means of the DANN paper"] = [
                 {"method": name, "mean": mean} for name, mean in PUBLISHED.items()
             ]
-        found.tables[f"{family}{' (looked at while the rule was made)' if family in DESIGN else ''}"] = [
+        found.tables[f"{family}{' (in part looked at while the rule was made)' if family in DESIGN else ''}"] = [
             _summary(method, [row for row in some if row["method"] == method]) for method in methods
         ]
     methods = list(dict.fromkeys(row["method"] for row in rows))

@@ -19,7 +19,7 @@ from headstart.data.modalities import Modality
 from headstart.models.backbone import Backbone
 
 SAMPLES = 32
-NEAR, FAR = 0.9, 0.75  # what is called near and far; see docs/choosing.md for measured examples
+NEAR, FAR = 0.9, 0.75  # what is called near and far: rules of thumb, not validated
 
 
 def similarity(backbone: Backbone, dataset: Dataset, seed: int = 0) -> float | None:
