@@ -13,6 +13,8 @@ from typer.main import get_command
 import headstart
 from headstart import cli, config, plugins
 from headstart.approaches import Approach
+from headstart.approaches._adaptation import Adaptation
+from headstart.approaches._aligned import Aligned
 from headstart.models.card import ModelCard
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -121,10 +123,15 @@ def test_links_resolve(page: Path) -> None:
 def test_every_approach_and_setting_is_described() -> None:
     text = (ROOT / "docs" / "approaches.md").read_text("utf-8")
     sections = {part.split("\n", 1)[0]: part for part in text.split("\n## ")}
+    adaptation = (ROOT / "docs" / "adaptation.md").read_text("utf-8")
+    rows = {line.split("`")[1]: line for line in adaptation.splitlines() if line.startswith("| `")}
+    shared = "\n".join(line for line in adaptation.splitlines() if line.startswith("- `"))
     for name in plugins.names("approaches"):
-        settings = dataclasses.fields(plugins.variant("approaches", name, Approach))
-        missing = [setting.name for setting in settings if f"`{setting.name}`" not in sections[name]]
-        assert not missing, f"docs/approaches.md, {name}"
+        kind = plugins.variant("approaches", name, Approach)
+        described = rows[name] if issubclass(kind, Adaptation) else sections[name]
+        described += shared if issubclass(kind, Aligned) else ""
+        missing = [setting.name for setting in dataclasses.fields(kind) if f"`{setting.name}`" not in described]
+        assert not missing, f"docs, {name}"
 
 
 def test_every_entry_of_a_card_is_described() -> None:
