@@ -34,8 +34,8 @@ def photos(tmp_path: Path) -> Path:
             for i in range(count):
                 made = tiny.picture("cross" if label == BAD else label, rng, 64)
                 Image.fromarray(made).save(tmp_path / "photos" / side / label / f"{i}.png")
-    copied = (tmp_path / "photos/test/bar/0.png").read_bytes()
-    (tmp_path / "photos/train/bar/<img src=x onerror=alert(1)>\x1b[2J.png").write_bytes(copied)
+    copied = (tmp_path / "photos/test" / BAD / "0.png").read_bytes()
+    (tmp_path / "photos/train" / BAD / "<img src=x onerror=alert(1)>\x1b[2J.png").write_bytes(copied)
     return tmp_path / "photos"
 
 
@@ -53,7 +53,7 @@ def test_what_python_shows(photos: Path, model: str, tmp_path: Path) -> None:
     facts = json.loads((tmp_path / "out" / "audit.json").read_text("utf-8"))
     assert facts["counts"]["error"] == 1 and facts["samples"] == 22
     [leak] = [finding for finding in facts["findings"] if finding["check"] == "leakage"]
-    assert leak["samples"][0]["beside_name"] == "test/bar/0.png" and leak["samples"][0]["change"] == "remove"
+    assert leak["samples"][0]["beside_name"] == f"test/{BAD}/0.png" and leak["samples"][0]["change"] == "remove"
 
 
 def test_texts_and_sounds_on_the_page(tmp_path: Path) -> None:
