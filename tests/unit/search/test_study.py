@@ -45,15 +45,17 @@ def test_slots_are_made_once_and_more_can_be_added(study: Study, tmp_path: Path)
 @pytest.mark.slow
 def test_of_two_processes_one_is_killed_and_every_trial_is_finished_once(study: Study, tmp_path: Path) -> None:
     study.enqueue([FREE] * 12)
-    command = [sys.executable, "-W", "error", str(Path(__file__).with_name("working.py")), str(tmp_path), "0.4"]
-    first, second = (subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE) for _ in range(2))
+    command = [sys.executable, "-W", "error", str(Path(__file__).with_name("working.py")), str(tmp_path), "1"]
+    said = tmp_path / "said.txt"
+    with said.open("ab") as file:
+        first, second = (subprocess.Popen(command, env=environment(), stderr=file) for _ in range(2))
     deadline = time.monotonic() + 60
     begun = tmp_path / "begun.txt"
     while not (begun.exists() and f" {first.pid}\n" in begun.read_text()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     first.kill()  # SIGKILL, in the middle of a trial
-    assert second.wait(timeout=120) == 0, second.stderr.read()  # type: ignore[union-attr]
+    assert second.wait(timeout=120) == 0, said.read_text()
     first.wait()
     rows = study.rows()
     assert [row["trial"] for row in rows] == list(range(12)) and states(study) == ["finished"] * 12
