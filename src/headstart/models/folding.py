@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrize
 
+from headstart.models.agreement import probed, relative_gap
 from headstart.models.backbone import Backbone, Inputs
 from headstart.progress import say
 
@@ -183,7 +184,7 @@ def folded(backbone: Backbone, inputs: Inputs) -> Iterator[int]:
         backbone.train(was_training)
         yield 0
         return
-    before = _probed(backbone, inputs, moving)
+    before = _seen(backbone, inputs, moving)
     _put(found)
     try:
         if reason := _difference(before, backbone, inputs, moving):
@@ -201,7 +202,7 @@ def _difference(
 ) -> str:
     """In what the folded network differs from what was ``wanted`` of it; nothing where it does not."""
     try:
-        features, slopes = (_gap(a, b) for a, b in zip(wanted, _probed(backbone, inputs, moving), strict=True))
+        features, slopes = (relative_gap(a, b) for a, b in zip(wanted, _seen(backbone, inputs, moving), strict=True))
     except RuntimeError as problem:  # such as something that is written into what is kept for the backward pass
         return f"{type(problem).__name__}: {str(problem)[:150]}"
     if features <= CLOSE[0] and slopes <= CLOSE[1]:  # NaN is no small number
@@ -223,16 +224,6 @@ def _take_out(found: Sequence[Trio]) -> None:
             module.__dict__.pop("forward", None)
 
 
-def _probed(backbone: Backbone, inputs: Inputs, moving: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """The features (n, dim), and the gradients of a sum of them, weighted unevenly, as one row of numbers."""
+def _seen(backbone: Backbone, inputs: Inputs, moving: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
-        vector = backbone(inputs).vector
-        weights = torch.arange(vector.numel(), device=vector.device).view_as(vector).sin()
-        slopes = torch.autograd.grad((vector.float() * weights).sum(), moving, allow_unused=True)
-    return vector.detach().float(), torch.cat([slope.float().flatten() for slope in slopes if slope is not None])
-
-
-def _gap(wanted: Tensor, found: Tensor) -> float:
-    if wanted.shape != found.shape:
-        return float("inf")
-    return float((wanted - found).norm() / wanted.norm().clamp(min=1e-12))
+        return probed(backbone(inputs).vector, moving)

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from headstart.models.agreement import probed, relative_gap
 from headstart.models.backbone import Backbone, Inputs
 from headstart.models.replay import Crossing, NoShortcut, boundary_values, crossing, num_frozen
 from headstart.progress import say
@@ -164,24 +164,11 @@ def _compared(backbone: Backbone, few: Kept, shaped: list[Any]) -> float:
     for places in (order[: (len(order) + 1) // 2], order[(len(order) + 1) // 2 :]):
         if not places:
             continue
-        vector, slope = _probed(backbone(backbone.batch([shaped[place] for place in places])).vector, moving)
-        vector_now, slope_now = _probed(few.features(backbone, places).vector, moving)
-        gap, slope_gap = _gap(vector, vector_now), _gap(slope, slope_now)
+        vector, slope = probed(backbone(backbone.batch([shaped[place] for place in places])).vector, moving)
+        vector_now, slope_now = probed(few.features(backbone, places).vector, moving)
+        gap, slope_gap = relative_gap(vector, vector_now), relative_gap(slope, slope_now)
         if not (gap <= allowed and slope_gap <= allowed_slope):  # NaN is no small number either
             raise NoShortcut(f"by way of the boundary features differ by {gap:.2g} and gradients by {slope_gap:.2g} of "
                              "their size from those of the whole network")  # fmt: skip
         largest = max(largest, gap)
     return largest
-
-
-def _probed(vector: Tensor, moving: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """The features (n, dim), and the gradients of a sum of them, weighted unevenly, as one row of numbers."""
-    weights = torch.arange(vector.numel(), device=vector.device).view_as(vector).sin()
-    slopes = torch.autograd.grad((vector.float() * weights).sum(), moving, allow_unused=True)
-    return vector.detach().float(), torch.cat([slope.float().flatten() for slope in slopes if slope is not None])
-
-
-def _gap(wanted: Tensor, found: Tensor) -> float:
-    if wanted.shape != found.shape:
-        return float("inf")
-    return float((wanted - found).norm() / wanted.norm().clamp(min=1e-12))
