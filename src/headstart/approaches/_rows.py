@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 
 from headstart.metrics.classification import log_loss
 from headstart.solvers import FLOOR, temperature
+from headstart.solvers.logistic import minimum
 from headstart.tasks import Head
 from headstart.tasks._heads import LinearHead
 
 PENALTIES = (1.0, 0.1, 0.01, 0.001)  # lambda of: mean cross-entropy + lambda / 2 |weight|^2, the strongest first
 SPARSE = 0.5  # share of zeros from which on rows are counts of what occurs, whose zeros should stay zeros
-EMPTY = 0.1  # share of values that are not zero below which a column is better multiplied as a sparse one
+GRADIENT, STEPS = 1e-4, 100  # when the classifier is near enough to its minimum
 HELD_OUT = 4  # one row in so many is held out to choose the penalty
 MANY = 500  # rows from which on one held-out part is enough
 
@@ -123,7 +123,7 @@ def classifier(
     divisor = 1.0
     if penalty is None:
         penalty, divisor = _chosen(rows, labels, num_classes, weights, seed)
-    weight, bias = _minimum(rows, labels, num_classes, (penalty,), weights)
+    weight, bias = minimum(rows, labels, num_classes, (penalty,), weights=weights, gradient=GRADIENT, most=STEPS)
     return Linear(weight[0] / divisor, bias[0] / divisor, penalty)
 
 
@@ -148,10 +148,9 @@ def _chosen(
         if len(np.unique(labels[inside])) < 2 or not outside.any():
             continue
         some = None if weights is None else weights[inside]
-        for place, values in enumerate(
-            zip(*_minimum(rows[inside], labels[inside], num_classes, PENALTIES, some), strict=True)
-        ):
-            out[place, outside] = rows[outside] @ values[0].T + values[1]
+        found = minimum(rows[inside], labels[inside], num_classes, PENALTIES, weights=some, gradient=GRADIENT, most=STEPS)
+        for place, (weight, bias) in enumerate(zip(*found, strict=True)):
+            out[place, outside] = rows[outside] @ weight.T + bias
         seen |= outside
     if not seen.any():
         return PENALTIES[1], 1.0
@@ -159,55 +158,3 @@ def _chosen(
     losses = [log_loss(z[seen] / divisor, labels[seen]) for z, divisor in zip(out, divisors, strict=True)]
     best = int(np.argmin(losses))
     return PENALTIES[best], divisors[best]
-
-
-def _minimum(
-    rows: np.ndarray, labels: np.ndarray, num_classes: int, penalties: tuple[float, ...], weights: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (penalties, classes, dim) and biases (penalties, classes) at the minimum for every penalty.
-
-    One after the other, the strongest first, each begun at the minimum before it.
-    """
-    from scipy.optimize import minimize
-
-    blocks, dim = _blocks(np.asarray(rows, np.float32)), rows.shape[1]
-    share = np.full(len(rows), 1 / len(rows)) if weights is None else weights / weights.sum()
-    place, size = np.arange(len(rows)), num_classes * dim
-
-    def loss(flat: np.ndarray, penalty: float) -> tuple[float, np.ndarray]:
-        weight = flat[:size].reshape(num_classes, dim)
-        single = weight.T.astype(np.float32)  # (dim, classes)
-        logits = sum(part @ single[columns] for columns, part in blocks).astype(np.float64) + flat[size:]
-        logits -= logits.max(1, keepdims=True)
-        odds = np.exp(logits)
-        total = odds.sum(1)
-        value = share @ (np.log(total) - logits[place, labels]) + penalty / 2 * (flat[:size] @ flat[:size])
-        error = odds / total[:, None]  # (n, classes): probability less truth, times the share of the row
-        error[place, labels] -= 1
-        error *= share[:, None]
-        slope = np.empty_like(flat)
-        for columns, part in blocks:
-            slope[:size].reshape(num_classes, dim)[:, columns] = (part.T @ error.astype(np.float32)).T
-        slope[:size] += penalty * flat[:size]
-        slope[size:] = error.sum(0)
-        return float(value), slope
-
-    found, flat = [], np.zeros(size + num_classes)
-    for penalty in penalties:
-        flat = minimize(
-            loss, flat, (penalty,), "L-BFGS-B", jac=True, options={"maxiter": 100, "gtol": 1e-4, "ftol": 1e-6}
-        ).x
-        found.append(flat)
-    weight = np.stack([flat[:size].reshape(num_classes, dim) for flat in found]).astype(np.float32)
-    return weight, np.stack([flat[size:] for flat in found]).astype(np.float32)
-
-
-def _blocks(rows: np.ndarray) -> list[tuple[np.ndarray, Any]]:
-    """Column numbers and these columns, the nearly empty ones (counts of rare words) as a sparse matrix of their own."""
-    from scipy.sparse import csr_array
-
-    empty = np.count_nonzero(rows, 0) < EMPTY * len(rows)
-    if empty.mean() < SPARSE / 2:
-        return [(np.arange(rows.shape[1]), np.ascontiguousarray(rows))]
-    found: list[tuple[np.ndarray, Any]] = [(np.flatnonzero(empty), csr_array(rows[:, empty]))]
-    return found if empty.all() else [*found, (np.flatnonzero(~empty), np.ascontiguousarray(rows[:, ~empty]))]

@@ -8,7 +8,6 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from headstart import shift
-from headstart.approaches import _rows
 from headstart.approaches._adaptation import logits_of
 from headstart.approaches._rows import Pair, classifier, folds, scaling
 from headstart.approaches._shallow import through
@@ -23,6 +22,7 @@ from headstart.approaches.subspace import Subspace
 from headstart.approaches.tca import Tca
 from headstart.errors import ConfigError, Incompatible
 from headstart.models.backbone import Features
+from headstart.solvers import logistic
 from headstart.training.run import Run
 from tiny import backbone, dataset
 
@@ -65,10 +65,10 @@ def test_nearly_empty_columns_are_multiplied_as_sparse_ones(monkeypatch: pytest.
     rng = np.random.default_rng(2)
     rows = np.concatenate([rng.poisson(0.05, (200, 30)), rng.normal(size=(200, 4))], 1).astype(np.float32)
     labels = (rows[:, 0] + rows[:, 31] > 0.5).astype(int)
-    assert len(_rows._blocks(rows)) == 2
+    assert len(logistic._blocks(rows)) == 2
     mixed = classifier(rows, labels, 2, penalty=0.01)
-    monkeypatch.setattr(_rows, "EMPTY", 0.0)
-    assert len(_rows._blocks(rows)) == 1
+    monkeypatch.setattr(logistic, "EMPTY", 0.0)
+    assert len(logistic._blocks(rows)) == 1
     plain = classifier(rows, labels, 2, penalty=0.01)
     assert np.allclose(mixed.weight, plain.weight, atol=1e-3) and np.allclose(mixed.bias, plain.bias, atol=1e-3)
 

@@ -42,10 +42,10 @@ def softmax(values: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("setting", Logistic.grid)
-@pytest.mark.parametrize("classes", [2, 3])
-def test_logistic_against_scikit_learn(setting: float, classes: int) -> None:
-    vectors, labels = table(classes=classes)
-    fresh, _ = table(seed=0, n=300, classes=classes)
+@pytest.mark.parametrize(("classes", "dim"), [(2, 12), (3, 12), (3, 200)], ids=["two", "three", "wider-than-long"])
+def test_logistic_against_scikit_learn(setting: float, classes: int, dim: int) -> None:
+    vectors, labels = table(classes=classes, dim=dim)
+    fresh, _ = table(seed=0, n=300, classes=classes, dim=dim)
     made = solvers.standardised(vectors, labels, classes)
     reference = LogisticRegression(C=1 / (len(labels) * setting), tol=1e-8, max_iter=5000).fit(made.x, labels)
     found = softmax(logits(Logistic().solve(made, setting, 0), fresh))
