@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from headstart.performing import Record
 
 SHOTS = 5
+MODEL = "embedded:image?input_size=3,64,64"  # the size of the pictures it was trained on; digits need no more
 
 
 def digits() -> tuple[np.ndarray, list[str]]:
@@ -27,4 +28,4 @@ def demo(folder: Path) -> Record:
     from headstart.fitting import fit
 
     dataset = read(digits())
-    return fit(dataset, "embedded:image", "auto", out=folder, shots=SHOTS)
+    return fit(dataset, MODEL, "auto", out=folder, shots=SHOTS)
