@@ -106,7 +106,7 @@ def measure(options: argparse.Namespace) -> Report:
     backbone = load(str(shared.weights_folder()))
     rounds, parts = 1 if options.quick else options.rounds, options.parts.split(",")
     chosen = [i for i, side in enumerate(data.declared) if side in ("train", "test")]
-    photos = data.subset(chosen[:: 60 if options.quick else 1])
+    photos = data.subset(chosen[:: 60 if options.quick else options.every])
     report = Report()
     if "small" in parts:
         _compare(report, "clothing", backbone, photos, rounds, goal=3)
@@ -263,6 +263,7 @@ def peak() -> float:
 
 def extend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parts", default=PARTS, help=f"Out of: {PARTS}.")
+    parser.add_argument("--every", type=int, default=1, help="One photo in so many (default: 1, all of them).")
     parser.add_argument("--rounds", type=int, default=3, help="Of which the median counts (default: 3; quick: 1).")
     parser.add_argument("--memory", type=int, help=argparse.SUPPRESS)
 

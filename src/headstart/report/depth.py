@@ -14,8 +14,9 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 800px; margin: 2rem auto
 h1 { font-size: 1.5rem; margin-bottom: .2rem } p { margin: .4rem 0 } code { background: #eef1f5; padding: .1rem .3rem }
 svg { width: 100%; height: auto; margin: 1rem 0 } svg text { font: 13px system-ui, sans-serif; fill: currentColor }
 .grid { stroke: #d5dbe3 } .line { fill: none; stroke: #1d63b8; stroke-width: 2 } .span { stroke: #1d63b8; stroke-width: 1.5 }
-.dot { fill: #1d63b8 } .best { fill: #c2480b } table { border-collapse: collapse; width: 100% }
-td, th { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid #d5dbe3 } td:first-child, th:first-child { text-align: left }
+.dot { fill: #1d63b8 } .best { fill: #c2480b } .box { overflow-x: auto } table { border-collapse: collapse; width: 100% }
+td, th { text-align: right; white-space: nowrap; padding: .25rem .6rem; border-bottom: 1px solid #d5dbe3 } td:first-child, th:first-child { text-align: left }
+th { white-space: normal }
 @media (prefers-color-scheme: dark) { body { color: #e6e9ee; background: #14181f } code { background: #262d38 }
 .grid, td, th { stroke: #3a4452; border-color: #3a4452 } .line, .span { stroke: #7db3f5 } .dot { fill: #7db3f5 } .best { fill: #ff9d66 } }
 """
@@ -37,9 +38,9 @@ def page(layers: dict[str, Any]) -> str:
 <p>From <b>{escape(best)}</b> on, a linear probe is as good as at any depth, up to one standard error.
 <code>--tuning auto</code> takes <code>{escape(layers["tuning"])}</code>.</p>
 {drawing(depths, best)}
-<table><thead><tr><th>stage, early to late</th><th>numbers a sample</th><th>parameters</th><th>accuracy</th><th>95 % interval</th></tr>
+<div class="box"><table><thead><tr><th>stage, early to late</th><th>numbers a sample</th><th>parameters</th><th>accuracy</th><th>95 % interval</th></tr>
 </thead><tbody>
-{rows}</tbody></table>
+{rows}</tbody></table></div>
 <p>Cross-validated accuracy of a ridge classifier on what each stage outputs, averaged over positions (Alain and Bengio 2016).
 The test samples were not looked at.</p></body></html>
 """
