@@ -23,8 +23,8 @@ SIDE = 32  # pixels; small and fast
 def measure(options: argparse.Namespace) -> Report:
     report = Report()
     if "known" in options.parts:
-        rows = [_known(seed, options.quick) for seed in range(1 if options.quick else options.known)]
-        report.tables["MobileNetV2, clothing, 20 labels a class: a probe"] = rows
+        rows = [_known(seed, options.side, options.quick) for seed in range(1 if options.quick else options.known)]
+        report.tables[f"MobileNetV2 at {options.side} pixels, clothing, 20 labels a class: a probe"] = rows
         report.goals.append(
             Goal("share of verdicts 'helped'", shared.mean([row["answer"] == "helped" for row in rows]), 1)
         )
@@ -38,11 +38,11 @@ def small(side: int) -> str:
     return f"embedded:image?input_size=3,{side},{side}"
 
 
-def _known(seed: int, quick: bool) -> Row:
+def _known(seed: int, side: int, quick: bool) -> Row:
     """The verdict of ``headstart fit`` on a model that is known to help."""
     from headstart import fit
 
-    model = small(SIDE) if quick else str(shared.weights_folder())
+    model = small(SIDE) if quick else f"{shared.weights_folder()}?input_size=3,{side},{side}"
     with tempfile.TemporaryDirectory() as folder:
         record = fit(
             shared.data_folder("clothing"), model, "probe", out=f"{folder}/run", seed=seed, shots=2 if quick else SHOTS
@@ -125,6 +125,7 @@ def _pairs(alone: list[np.ndarray]) -> Row:
 def extend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=20, help="Of the random weights (default: 20; quick: 2).")
     parser.add_argument("--known", type=int, default=3, help="Seeds of the known gain (default: 3; quick: 1).")
+    parser.add_argument("--side", type=int, default=224, help="Of MobileNetV2's photos in pixels (default: 224).")
     parser.add_argument("--parts", default="known,random", help="known, random or both.")
 
 
