@@ -189,6 +189,19 @@ def test_entries_within_may_be_missing_or_null(tmp_path: Path, table: str) -> No
         Tags(render(folder_with(tmp_path, result)))
 
 
+def test_what_was_tried_on_a_target_is_a_table_and_its_warnings_stand_on_top(tmp_path: Path) -> None:
+    result = example()
+    result["adaptation"] = {
+        "candidates": [{"name": "source_only", "reverse": 0.657, "seconds": 0.4}, {"name": EVIL[0], "reverse": 0.773}],
+        "warnings": ["the domains are far apart"],
+    }
+    result["reasons"] = ["source_only is kept", "also tried: adabn", "warning: the domains are far apart"]
+    page = render(folder_with(tmp_path, result))
+    assert page.index("the domains are far apart") < page.index("Scores on the test samples")
+    assert page.count("the domains are far apart") == 1 and "also tried" not in page and "source_only is kept" in page
+    assert "Tried on the target" in page and "65.7%" in page and "77.3%" in page and EVIL[0] not in page
+
+
 def test_an_empty_result_is_a_report(tmp_path: Path) -> None:
     page = render(folder_with(tmp_path, {}, history=[], mistakes=[]))
     assert [attributes["id"] for tag, attributes in Tags(page).found if tag == "section"] == [
