@@ -17,7 +17,7 @@ from headstart.tasks import Head
 
 SPARSE = 0.25  # share of nearly empty columns from which on they are multiplied as a sparse matrix
 EMPTY = 0.1  # share of values that are not zero below which a column is nearly empty
-SMALL = 2**24  # values in a table below which one thread is faster: several wait for each other at every product
+SMALL = 2**27  # multiplications below which one thread is faster: several wait for each other at every product
 
 
 class Logistic(Solver):
@@ -29,7 +29,7 @@ class Logistic(Solver):
         return linear_head(table, weight[0], bias[0])
 
     def logits(self, table: Table, held_out: np.ndarray, settings: tuple[float, ...], seed: int) -> list[np.ndarray]:
-        weight, bias = minimum(table.x, table.y, table.num_classes, settings, gradient=1e-5)
+        weight, bias = minimum(table.x, table.y, table.num_classes, settings, gradient=1e-4)
         return [held_out @ w.T + b for w, b in zip(weight, bias, strict=True)]
 
 
@@ -76,7 +76,7 @@ def minimum(
         return float(value), slope
 
     found, flat = [], np.zeros(size + num_classes)
-    with _threads(rows.size):
+    with _threads(rows.size * num_classes):
         for penalty in penalties:
             ends = {"maxiter": most, "gtol": gradient, "ftol": 1e-4 * gradient}
             flat = minimize(loss, flat, (penalty,), "L-BFGS-B", jac=True, options=ends).x
@@ -108,7 +108,7 @@ def _blocks(rows: np.ndarray) -> list[tuple[np.ndarray, Any]]:
     return found if empty.all() else [*found, (np.flatnonzero(~empty), np.ascontiguousarray(rows[:, ~empty]))]
 
 
-def _threads(values: int) -> AbstractContextManager[Any]:
+def _threads(multiplications: int) -> AbstractContextManager[Any]:
     from threadpoolctl import threadpool_limits
 
-    return threadpool_limits(1) if values < SMALL else nullcontext()
+    return threadpool_limits(1) if multiplications < SMALL else nullcontext()
