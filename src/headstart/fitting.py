@@ -129,6 +129,7 @@ def evaluate(run: Record | str | Path, data: Any, *, on_bad: str = "error", **re
         on_bad: "error" stops at samples that cannot be read, "skip" leaves them out and says which.
         reading: ``labels``, ``paths``, ``text``, ``group``, ``modality``, as for ``fit``.
     """
+    from headstart.evaluation import outcome
     from headstart.tasks.multitask import MultiTask
 
     predictor = run.predictor if isinstance(run, Record) else load(run)
@@ -151,8 +152,10 @@ def evaluate(run: Record | str | Path, data: Any, *, on_bad: str = "error", **re
         raise DataError(f"{dataset.origin} has no samples to evaluate on.")
     predictor.task.encode(dataset.labels)  # unknown labels are an error before any work
     probabilities = predictor.probabilities(dataset, store)
+    notes = (*dataset.notes, *outcome.about_groups(dataset, verdict=False))
     return {
         "data": dataset.origin,
         "samples": len(dataset),
-        **predictor.task.score(probabilities, dataset.labels or []),
+        "notes": list(notes),
+        **outcome.scored(predictor.task, dataset, probabilities),
     }

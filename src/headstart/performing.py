@@ -117,6 +117,10 @@ def perform(settings: Settings, folder: Path, data: Any = None, target: Any = No
             rivals = targets.rivals(best, backbone, task, split, judged, patient)
         else:
             rivals = {}
+        about = outcome.about_groups(tested, bool(rivals))
+        for note in about:
+            say(f"note: {note}")
+        split = replace(split, notes=(*split.notes, *about))
         twins = _twins(settings, best, split, test, backbone, patient)
         reasons += [f"{row['stage']}: {row['note']}" for row in run.history if "note" in row]
         result = {

@@ -190,6 +190,11 @@ def test_delta_m_is_the_mean_relative_gain() -> None:
     shared["b"][:200] = np.nan
     value, (low, high) = interference.delta_m(shared, alone)
     assert value == pytest.approx((0.2 - 0.1) / 2, abs=0.02) and low < value < high and high - low < 0.06
+    copies = {name: np.repeat(rows, 10) for name, rows in shared.items()}, {n: np.repeat(r, 10) for n, r in alone.items()}
+    owner = np.repeat(np.arange(400), 10).astype(str)
+    _, (alone_low, alone_high) = interference.delta_m(*copies)
+    _, (group_low, group_high) = interference.delta_m(*copies, groups=list(owner))
+    assert alone_high - alone_low < 0.5 * (high - low) and group_high - group_low == pytest.approx(high - low, rel=0.15)
 
 
 def test_from_a_table_of_pictures_to_a_report_with_twins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from headstart.evaluation.verdict import Gain, exact_interval, gain, verdict
+from headstart.evaluation.verdict import Gain, by_group, exact_interval, gain, paired_gain, verdict
 
 
 def outcomes(wins: int, losses: int, both: int = 0, neither: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -123,6 +123,51 @@ def test_few_samples_claim_nothing(n: int) -> None:
         found = gain(*outcomes(wins, n - wins))
         assert found.answer == "no clear gain"
         assert found.interval[0] <= found.gain <= found.interval[1]
+
+
+@pytest.mark.parametrize("num_groups", [6, 12, 40])
+def test_groups_whose_samples_agree_are_one_piece_of_evidence_each(num_groups: int) -> None:
+    """20 pictures of a patient, all better, all worse or all alike: drawn one by one, half of the verdicts are false."""
+    rng, grouped, alone = np.random.default_rng(1), 0, 0
+    for seed in range(200):
+        each = np.repeat(rng.integers(-1, 2, num_groups), 20)
+        names = np.repeat(np.arange(num_groups).astype(str), 20)
+        grouped += gain(each >= 0, each <= 0, groups=names, seed=seed).answer != "no clear gain"
+        alone += gain(each >= 0, each <= 0, seed=seed).answer != "no clear gain"
+    assert grouped <= 16 and alone > 60  # 10 are due at 5 %
+
+
+def test_the_interval_of_groups_is_the_wider_of_bootstrap_and_robust_t() -> None:
+    rng = np.random.default_rng(0)
+    owner = rng.integers(0, 9, 120)
+    values = rng.normal(size=9)[owner] + rng.normal(size=120)
+    found = by_group(values, owner)
+    total, mean = 0.0, values.mean()
+    for group in range(9):
+        total += (values[owner == group] - mean).sum() ** 2
+    half = 2.306004 * np.sqrt(9 / 8 * total) / 120  # Student's, 8 degrees of freedom
+    means = []
+    for _ in range(4000):
+        drawn = np.concatenate([values[owner == group] for group in rng.integers(0, 9, 9)])
+        means.append(drawn.mean())
+    low, high = np.quantile(means, [0.025, 0.975])
+    assert found == pytest.approx((min(low, mean - half), max(high, mean + half)), abs=0.03)
+
+
+def test_groups_only_widen_and_too_few_claim_nothing() -> None:
+    candidate, baseline = outcomes(60, 10, 100, 30)
+    owner = np.arange(200) % 10
+    low, high = gain(candidate, baseline).interval
+    wide = gain(candidate, baseline, groups=owner).interval
+    assert wide[0] <= low and wide[1] >= high
+    assert gain(candidate, baseline).answer == "helped"
+    assert gain(candidate, baseline, groups=np.arange(200) % 5).interval == (-1.0, 1.0)
+    merits = np.where(candidate, 1.0, 0.0), np.where(baseline, 1.0, 0.0)
+    assert paired_gain(*merits).answer == "helped"
+    assert paired_gain(*merits, groups=np.arange(200) % 5).answer == "no clear gain"
+    found = verdict(candidate.astype(int), {"b": baseline.astype(int)}, np.ones(200, int), titles={"b": "b"},
+                    classes=["x", "y"], groups=[str(i % 5) for i in range(200)])  # fmt: skip
+    assert found.answer == "no clear gain" and found.per_class["y"]["answer"] == "no clear gain"
 
 
 def test_no_difference_has_an_interval_around_zero() -> None:

@@ -52,8 +52,9 @@ class Probe(Approach):
         fitted = probing.fit(
             task, table.vectors, labels, head=self.head, seed=run.seed, groups=split.train.groups, more=more
         )
-        say(f"{run.stage or 'probe'}: {len(table)} x {table.vectors.shape[1]} features ({table.computed} computed in "
-            f"{table.precision}, {len(table) - table.computed} from the cache, {table.seconds:.1f} s); {fitted.said}")  # fmt: skip
+        computed = f"{table.computed} computed in {table.precision}, " if table.computed else ""
+        say(f"{run.stage or 'probe'}: {len(table)} x {table.vectors.shape[1]} features ({computed}{len(table) - table.computed} "
+            f"from the cache, {table.seconds:.1f} s); {fitted.said}")  # fmt: skip
         return Predictor(backbone.eval(), fitted.head.eval(), task, split.train.modality)
 
 

@@ -52,11 +52,11 @@ def measure(
         alone[name] = _alone(approach, backbone, one, name, task, split, run)
     rows = {}
     for name, one in task:
-        gain = paired_gain(shared[name], alone[name], seed=run.seed)
+        gain = paired_gain(shared[name], alone[name], groups=split.test.groups, seed=run.seed)
         rows[name] = {"kind": one.kind, "metric": one.metric.title, "unit": one.metric.gain, "shared": _mean(shared[name]),
                       "alone": _mean(alone[name]), "gain": gain.gain, "interval": list(gain.interval),
                       "answer": gain.answer}  # fmt: skip
-    value, interval = delta_m(shared, alone, run.seed)
+    value, interval = delta_m(shared, alone, run.seed, split.test.groups)
     return {**found, "tasks": rows, "delta_m": value, "delta_m_interval": interval,
             "seconds": time.perf_counter() - begun}  # fmt: skip
 
@@ -81,8 +81,14 @@ def single(dataset: Dataset, task: MultiTask, name: str) -> tuple[Dataset, np.nd
     return replace(dataset.subset(rows), labels=present), rows
 
 
-def delta_m(shared: dict[str, np.ndarray], alone: dict[str, np.ndarray], seed: int = 0) -> tuple[float, list[float]]:
-    """The mean relative gain over tasks, with the 95 % interval of a bootstrap that draws test samples, all tasks together."""
+def delta_m(
+    shared: dict[str, np.ndarray], alone: dict[str, np.ndarray], seed: int = 0, groups: Sequence[str] | None = None
+) -> tuple[float, list[float]]:
+    """The mean relative gain over tasks, with the 95 % interval of a bootstrap that draws test samples, all tasks together.
+
+    Args:
+        groups: (n,) names of what belongs together: whole groups are drawn.
+    """
     one, other = (np.stack(list(merits.values()), 1) for merits in (shared, alone))  # (n, tasks)
 
     def of(rows: np.ndarray) -> float:
@@ -92,7 +98,9 @@ def delta_m(shared: dict[str, np.ndarray], alone: dict[str, np.ndarray], seed: i
         return float(np.mean((first - second)[both.any(0)] / np.maximum(np.abs(second[both.any(0)]), 1e-6)))
 
     rng = np.random.default_rng(seed)
-    drawn = [of(rng.integers(len(one), size=len(one))) for _ in range(DRAWS)]
+    owner = np.arange(len(one)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    members = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner))[:-1])
+    drawn = [of(np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])) for _ in range(DRAWS)]
     return of(np.arange(len(one))), [float(bound) for bound in np.quantile(drawn, [0.025, 0.975])]
 
 

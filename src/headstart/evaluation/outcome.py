@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from headstart import plugins
 from headstart.data.dataset import Dataset
 from headstart.data.modalities import Modality
 from headstart.evaluation.baselines import Baseline
-from headstart.evaluation.verdict import Verdict, verdict, verdict_on_merits
+from headstart.evaluation.verdict import LEAST_GROUPS, Verdict, by_group, verdict, verdict_on_merits
 from headstart.tasks import Task
 
 SHOWN = 24  # mistakes with a thumbnail
@@ -28,22 +27,58 @@ def measure(
     labels = test.labels or []
     compared = {}
     for name, rival in rivals.items():
-        scores = (rival.task or task).score(rival.probabilities, labels)
+        scores = scored(rival.task or task, test, rival.probabilities)
         kept = {entry: scores[entry] for entry in (*BESIDE, task.metric.name) if entry in scores}
         kept |= {f"{entry}_interval": scores[f"{entry}_interval"] for entry in kept if f"{entry}_interval" in scores}
         compared[name] = {**kept, "seconds": rival.seconds, "what": rival.what}
     return {
-        "scores": task.score(probabilities, labels),
+        "scores": scored(task, test, probabilities),
         "metric": asdict(task.metric),
         "num_mistakes": int((task.merits(probabilities, labels) < 1 - 1e-9).sum()),
         "baselines": compared,
-        "verdict": asdict(_verdict(task, probabilities, labels, rivals, seed)) if rivals else None,
+        "verdict": asdict(_verdict(task, probabilities, test, rivals, seed)) if rivals else None,
     }
 
 
+def scored(task: Task, test: Dataset, probabilities: np.ndarray) -> dict[str, Any]:
+    """The scores of predictions; where samples belong to groups, the interval of the main metric is that of drawn groups.
+
+    Samples of one patient or speaker resemble each other, so the interval of as many independent samples is too narrow.
+    """
+    labels = test.labels or []
+    scores, name = task.score(probabilities, labels), f"{task.metric.name}_interval"
+    if test.groups is None or scores.get(name) is None:
+        return scores
+    merits = task.merits(probabilities, labels)
+    known = np.isfinite(merits)
+    found = by_group(merits[known], np.asarray(test.groups)[known])
+    if found is not None:
+        low, high = scores[name]
+        scores[name] = [min(low, max(found[0], 0.0 if low >= 0 else -np.inf)), max(high, min(found[1], 1.0))]
+    return scores
+
+
+def about_groups(test: Dataset, verdict: bool) -> tuple[str, ...]:
+    """What must be said of intervals where samples belong to groups.
+
+    Args:
+        verdict: whether there is one.
+    """
+    if test.groups is None:
+        return ()
+    number = len(set(test.groups))
+    if number >= LEAST_GROUPS:
+        main = "the interval of the main metric and the verdict count groups" if verdict else "the interval of the main metric counts groups"
+        return (f"the {len(test)} test samples are of {number} groups: {main} rather than samples",)
+    claim = ", so the verdict claims nothing" if verdict else ""
+    return (f"the {len(test)} test samples are of {number} {'group' if number == 1 else 'groups'}, too few (at least {LEAST_GROUPS}) to "
+            f"say anything about other groups{claim}; intervals of scores hold for samples of these groups alone",)  # fmt: skip
+
+
 def _verdict(
-    task: Task, probabilities: np.ndarray, labels: Sequence[str], rivals: dict[str, Baseline], seed: int
-) -> Verdict:
+    task: Task, probabilities: np.ndarray, test: Dataset, rivals: dict[str, Baseline], seed: int
+) -> Verdict:  # fmt: skip
+    labels, groups = test.labels or [], test.groups
     titles = {name: rival.title for name, rival in rivals.items()}
     if task.kind == "classification":  # right or wrong: counts, for which there is an exact test, too
         return verdict(
@@ -52,11 +87,12 @@ def _verdict(
             task.encode(labels),
             titles=titles,
             classes=task.outputs,
+            groups=groups,
             seed=seed,
         )
     others = {name: (rival.task or task).merits(rival.probabilities, labels) for name, rival in rivals.items()}
     return verdict_on_merits(
-        task.merits(probabilities, labels), others, titles=titles, unit=task.metric.gain, seed=seed
+        task.merits(probabilities, labels), others, titles=titles, unit=task.metric.gain, groups=groups, seed=seed
     )
 
 

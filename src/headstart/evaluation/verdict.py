@@ -6,6 +6,8 @@ for the paired form): what both get right or wrong cancels, so the interval is a
 bootstrap is too narrow (four better and none worse would be a gain for sure), so the interval also covers the exact one
 that belongs to McNemar's test (McNemar 1947; Fagerland et al. 2013, doi 10.1186/1471-2288-13-91): it leaves out zero
 only if both say so.
+Samples of one group (a patient, a speaker) are not independent, so where the data have groups, groups are drawn, and the
+interval spans that of the cluster-robust t test as well (Cameron and Miller 2015, doi 10.3368/jhr.50.2.317).
 "Negative transfer", the answer ``hurt``, is a gain below zero (Zhang et al. 2021, arXiv 2009.00909).
 """
 
@@ -19,6 +21,8 @@ import numpy as np
 
 Answer = Literal["helped", "no clear gain", "hurt"]
 DRAWS = 5000
+LEAST = 10  # samples; with fewer nothing is claimed
+LEAST_GROUPS = 6  # with fewer, even groups that all agree have a sign test of p > 0.05
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,17 @@ class Verdict:
         return self.summary
 
 
-def gain(candidate: np.ndarray, baseline: np.ndarray, *, confidence: float = 0.95, seed: int = 0) -> Gain:
+def gain(
+    candidate: np.ndarray, baseline: np.ndarray, *, groups: Sequence[str] | np.ndarray | None = None,
+    confidence: float = 0.95, seed: int = 0,
+) -> Gain:  # fmt: skip
     """The paired gain of two boolean vectors (n,): which test samples each got right.
 
     The interval spans the percentile bootstrap and the exact conditional interval (``exact_interval``), so it leaves
     out zero only where the exact McNemar test has p < 1 - confidence, too. Fewer than 10 samples give (-1, 1).
+
+    Args:
+        groups: (n,) names of what belongs together; the interval then spans that of drawn groups (``by_group``), too.
     """
     difference = candidate.astype(np.int8) - baseline.astype(np.int8)
     # Resampling n differences out of {-1, 0, 1} is a multinomial draw of their three counts.
@@ -82,9 +92,34 @@ def gain(candidate: np.ndarray, baseline: np.ndarray, *, confidence: float = 0.9
     low, high = np.quantile(means, [tail, 1 - tail])
     exact_low, exact_high = exact_interval(int(counts[2]), int(counts[0]), len(difference), confidence=confidence)
     low, high = min(low, exact_low), max(high, exact_high)
-    if len(difference) < 10:  # too few to claim anything
+    if groups is not None:
+        wider = by_group(difference.astype(float), groups, confidence=confidence, seed=seed) or (-1.0, 1.0)
+        low, high = min(low, wider[0]), max(high, wider[1])
+    if len(difference) < LEAST:  # too few to claim anything
         low, high = -1.0, 1.0
     return Gain(float(difference.mean()), (float(low), float(high)))
+
+
+def by_group(
+    values: np.ndarray, groups: Sequence[str] | np.ndarray, *, confidence: float = 0.95, seed: int = 0
+) -> tuple[float, float] | None:
+    """The interval of the mean of values (n,) whose groups (n,), not samples, are drawn; None with fewer than 6 groups.
+
+    It spans the percentile bootstrap of whole groups and Student's with the cluster-robust standard error, which holds
+    where groups are few.
+    """
+    from scipy.stats import t as student
+
+    _, owner = np.unique(np.asarray(groups), return_inverse=True)
+    sizes = np.bincount(owner)
+    if len(sizes) < LEAST_GROUPS:
+        return None
+    sums, mean, tail = np.bincount(owner, values), float(values.mean()), (1 - confidence) / 2
+    drawn = np.random.default_rng(seed).integers(len(sizes), size=(DRAWS, len(sizes)))
+    low, high = np.quantile(sums[drawn].sum(1) / sizes[drawn].sum(1), [tail, 1 - tail])
+    error = np.sqrt(len(sizes) / (len(sizes) - 1) * np.square(sums - mean * sizes).sum()) / len(values)
+    half = float(student.ppf(1 - tail, len(sizes) - 1) * error)
+    return min(float(low), mean - half), max(float(high), mean + half)
 
 
 def exact_interval(wins: int, losses: int, num_samples: int, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -113,6 +148,7 @@ def verdict(
     *,
     titles: dict[str, str],
     classes: Sequence[str],
+    groups: Sequence[str] | np.ndarray | None = None,
     seed: int = 0,
 ) -> Verdict:
     """Compare predicted class numbers (n,) with those of each baseline on the same test samples.
@@ -123,15 +159,17 @@ def verdict(
         actual: the true class numbers.
         titles: name -> what the baseline is, in words.
         classes: names of the classes.
+        groups: (n,) names of what belongs together (patient, speaker): groups are drawn, not samples.
     """
-    right = candidate == actual
-    gains = {name: gain(right, other == actual, seed=seed) for name, other in baselines.items()}
+    right, owner = candidate == actual, None if groups is None else np.asarray(groups)
+    gains = {name: gain(right, other == actual, groups=owner, seed=seed) for name, other in baselines.items()}
     rival, found = _decided(gains, titles, "points")
     per_class = {}
     for number, name in enumerate(classes):
         rows = actual == number
         if rows.any():
-            own = gain(right[rows], baselines[rival][rows] == number, seed=seed)
+            some = None if owner is None else owner[rows]
+            own = gain(right[rows], baselines[rival][rows] == number, groups=some, seed=seed)
             per_class[name] = {"answer": own.answer, "gain": own.gain, "interval": list(own.interval),
                                "support": int(rows.sum())}  # fmt: skip
     return replace(found, per_class=per_class)
@@ -143,27 +181,34 @@ def verdict_on_merits(
     *,
     titles: dict[str, str],
     unit: str,
+    groups: Sequence[str] | np.ndarray | None = None,
     seed: int = 0,
 ) -> Verdict:
     """Compare how good each prediction is, (n,) numbers (``Task.merits``), with those of each baseline; NaN: no label.
 
     Args:
         unit: what a difference of their means is called, "points of F1".
+        groups: (n,) names of what belongs together.
     """
-    gains = {name: paired_gain(candidate, other, seed=seed) for name, other in baselines.items()}
+    gains = {name: paired_gain(candidate, other, groups=groups, seed=seed) for name, other in baselines.items()}
     return _decided(gains, titles, unit)[1]
 
 
-def paired_gain(candidate: np.ndarray, baseline: np.ndarray, *, confidence: float = 0.95, seed: int = 0) -> Gain:
+def paired_gain(
+    candidate: np.ndarray, baseline: np.ndarray, *, groups: Sequence[str] | np.ndarray | None = None,
+    confidence: float = 0.95, seed: int = 0,
+) -> Gain:  # fmt: skip
     """The gain of merits (n,) over others, by the paired bootstrap.
 
     The interval spans the percentile bootstrap and Student's (1908) of the differences, for the former is too narrow for
-    few samples (Hesterberg 2015, doi 10.1080/00031305.2015.1089789). Fewer than 10 samples give no claim.
+    few samples (Hesterberg 2015, doi 10.1080/00031305.2015.1089789). Fewer than 10 samples, or 6 groups, give no claim.
     """
     from scipy.stats import t as student
 
-    differences = (candidate - baseline)[np.isfinite(candidate) & np.isfinite(baseline)]
-    if len(differences) < 10:
+    known = np.isfinite(candidate) & np.isfinite(baseline)
+    differences = (candidate - baseline)[known]
+    owner = None if groups is None else np.asarray(groups)[known]
+    if len(differences) < LEAST or (owner is not None and len(np.unique(owner)) < LEAST_GROUPS):
         widest = float(max([1.0, *np.abs(differences)]))
         return Gain(float(differences.mean()) if len(differences) else 0.0, (-widest, widest))
     rng = np.random.default_rng(seed)
@@ -172,7 +217,10 @@ def paired_gain(candidate: np.ndarray, baseline: np.ndarray, *, confidence: floa
     low, high = np.quantile(means, [tail, 1 - tail])
     half = float(student.ppf(1 - tail, len(differences) - 1) * differences.std(ddof=1) / len(differences) ** 0.5)
     mean = float(differences.mean())
-    return Gain(mean, (min(float(low), mean - half), max(float(high), mean + half)))
+    low, high = min(float(low), mean - half), max(float(high), mean + half)
+    if owner is not None and (wider := by_group(differences, owner, confidence=confidence, seed=seed)):
+        low, high = min(low, wider[0]), max(high, wider[1])
+    return Gain(mean, (low, high))
 
 
 def _decided(gains: dict[str, Gain], titles: dict[str, str], unit: str) -> tuple[str, Verdict]:

@@ -47,7 +47,8 @@ def wilson(right: int, total: int, z: float = 1.959964) -> tuple[float, float]:
     share, spread = right / total, z * z / total
     centre = (share + spread / 2) / (1 + spread)
     half = z / (1 + spread) * np.sqrt(share * (1 - share) / total + spread / (4 * total))
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+    # at 0 and 1 rounding would leave the share itself just outside
+    return float(max(0.0, min(share, centre - half))), float(min(1.0, max(share, centre + half)))
 
 
 def calibration_error(probabilities: np.ndarray, actual: np.ndarray, bins: int = 15) -> float:

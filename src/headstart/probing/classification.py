@@ -17,4 +17,6 @@ def fit(task: Task, vectors: np.ndarray, labels: np.ndarray, options: Options) -
         options.head, vectors, labels, len(task.outputs), seed=options.seed, groups=options.groups, more=options.more
     )
     said = f"{options.head} head, cross-validated accuracy {found.accuracy:.3f} at {found.setting:g}"
+    if not found.tried:
+        said = f"{options.head} head at {found.setting:g}, the middle of its grid: too few samples for cross-validation"
     return Fitted(found.head, options.head, said)

@@ -24,6 +24,8 @@ from headstart.training.checkpoint import write_atomically
 from headstart.trials import statistics
 from headstart.trials.cells import Cell, Plan, find, known, label_of, path_of, table
 
+GROUPED = ("the samples belong to groups, and the intervals here count samples, not groups: they are too narrow for other groups",)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -111,7 +113,7 @@ def compare(
     references = [runs.lasting_reference(model) for model in models] or [defaults.choose(whole)[0].reference]
     folder = Path(out) if out is not None else runs.next_folder(Path("comparisons"))
     (folder / "cells").mkdir(parents=True, exist_ok=True)
-    content = [*(key.hex() for key in found.keys), *(whole.labels or ()), *(whole.declared or ())]
+    content = [*(key.hex() for key in found.keys), *(whole.labels or ()), *(whole.declared or ()), *(whole.groups or ())]
     identity = hashlib.blake2b("\n".join(content).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     plans = [Plan(text, model, size, seed)
              for size in sizes for seed in range(seeds) for model in references for text in made]  # fmt: skip
@@ -154,7 +156,7 @@ def judged(dataset: Dataset, folder: str, seeds: int, cells: Sequence[Cell]) -> 
     problems = {(f"{c.plan.model}, {c.plan.approach}", c.problem) for c in cells if c.problem}
     told = tuple({"what": what, "why": why} for what, why in sorted(problems))
     return Comparison(dataset.origin, folder, seeds, tuple(curves), tuple(gains), tuple(answers(by_key, dataset)), told,
-                      tuple(dataset.notes))  # fmt: skip
+                      (*dataset.notes, *(GROUPED if dataset.groups is not None else ())))  # fmt: skip
 
 
 def labels_a_class(cells: Sequence[Cell], dataset: Dataset, size: int | None) -> int:
