@@ -25,6 +25,7 @@ from headstart.evaluation import interference
 from headstart.models.backbone import Features
 from headstart.predictor import load_predictor
 from headstart.tasks import restore
+from headstart.tasks._nesting import nestings
 from headstart.tasks.multitask import MultiTask
 from headstart.training.run import Run
 from tiny import backbone, dataset, frozen_bytes
@@ -192,6 +193,22 @@ def test_delta_m_is_the_mean_relative_gain() -> None:
     assert value == pytest.approx((0.2 - 0.1) / 2, abs=0.02) and low < value < high and high - low < 0.06
 
 
+def test_nested_tasks_are_found_and_what_contradicts_them_is_counted() -> None:
+    labels = split().test.labels or []
+    made = MultiTask.learn(labels, GIVEN)
+    (one,) = made.nested
+    assert (one.inner, one.outer, one.parents) == ("shape", "round", (0, 0, 1))
+    said = np.zeros((4, 6))
+    said[[0, 1, 2, 3], [0, 1, 2, 2]] = said[[0, 1, 2, 3], [3, 4, 4, 3]] = 1  # bar no, cross yes, ring yes, ring no
+    found = made.contradictions(made.parts(said))
+    assert found == [{"inner": "shape", "outer": "round", "share": 0.5}] and restore(made.to_dict()) == made
+    assert not task().nested, "no sample of a bar has both labels there"
+    assert made.score(np.repeat(said[:1], 15, 0), labels)["contradictions"][0]["share"] == 0
+    assert nestings({"a": ["1", "2", "3"], "b": ["x", "y", "y"]}, {"a": "123", "b": "xy"}) == (), "each seen once"
+    crossed = {"a": list("123312"), "b": list("xyyyxx")}
+    assert nestings(crossed, {"a": "123", "b": "xy"}) == () == nestings(crossed, {"b": "xy"})
+
+
 def test_from_a_table_of_pictures_to_a_report_with_twins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from PIL import Image
 
@@ -213,7 +230,10 @@ def test_from_a_table_of_pictures_to_a_report_with_twins(tmp_path: Path, monkeyp
     twins = run.result["interference"]
     assert set(twins["tasks"]) == {"shape", "round"} and twins["delta_m_interval"][0] <= twins["delta_m"]
     assert all(row["answer"] in ("helped", "no clear gain", "hurt") for row in twins["tasks"].values())
+    (nested,) = twins["contradictions"]
+    assert nested["inner"] == "shape" and 0 <= nested["share"] <= 1 and 0 <= nested["alone"] <= 1
     html = (tmp_path / "run" / "report.html").read_text()
+    assert "lies outside the answer to" in html
     assert "Each task" in html and "Do their gradients agree?" in html and "delta-m" in html
     assert json.loads((tmp_path / "run" / "result.json").read_text())["scores"]["tasks"]["round"]["accuracy"] >= 0
     again = hs.evaluate(tmp_path / "run", tmp_path / "labels.csv")
