@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +23,7 @@ from headstart.tasks._several import SeveralHead
 from headstart.training.run import Run
 
 LOOKS = 8  # steps an epoch whose gradients are compared where the way of balancing does not do so anyway
+MANY = 10  # times the samples of another task, from which on "auto" samples alike
 LIGHTER = 0.3  # weight of a task that is tried to count less
 
 
@@ -145,6 +147,30 @@ def tuned_weights(
     listed = ", ".join(f"{text.removeprefix('fixed:')} {score:.3f}" for score, text in scores)
     return scores[best][1], (f"weights of the tasks {', '.join(head.names)} tuned by an epoch each, validation score: "
                              f"{listed}; {scores[best][1].removeprefix('fixed:')} are taken")  # fmt: skip
+
+
+def drawn(way: str, labels: np.ndarray, head: Head, stage: str) -> np.ndarray | None:
+    """(n,) for each sample the number of its group, where an epoch should draw from all groups alike; else None.
+
+    Samples that have labels of the same tasks are a group: with several data sets, each is one.
+
+    Args:
+        way: "proportional", "balanced", or "auto": balanced where a group is ``MANY`` times as large as another.
+        labels: (n, columns), NaN where one is missing.
+    """
+    if way == "proportional" or not isinstance(head, SeveralHead):
+        return None
+    blocks = np.split(np.isfinite(labels), np.cumsum(head.widths)[:-1], axis=1)
+    have = np.stack([block.any(1) for block in blocks], 1)
+    _, kinds, counts = np.unique(have, axis=0, return_inverse=True, return_counts=True)
+    if len(counts) < 2 or (way == "auto" and counts.max() < MANY * counts.min()):
+        return None
+    # groups that overlap (a column with gaps) are no data sets: an epoch of the few would hide the many
+    if way == "auto" and (have.sum(1) > 1).any():
+        return None
+    say(f"{stage}: every epoch draws as many samples of each of {len(counts)} groups of tasks, which have "
+        f"{', '.join(map(str, sorted(counts.tolist())))} training samples; --set sampling=proportional draws every sample once")  # fmt: skip
+    return np.asarray(kinds).reshape(-1)
 
 
 def weigher(way: str, head: Head, backbone: Backbone, steps: int, stage: str) -> Weigher | None:

@@ -77,7 +77,13 @@ def _alone(
     (train, _), (valid, _), (test, rows) = (single(part, task, name) for part in (split.train, split.valid, split.test))
     own = replace(split, train=train, valid=valid if len(valid) else train, test=test, task=one.kind)
     predictor = approach.fit(backbone, one, own, run.named(f"twin {name}")).tuned(own.valid, run.store)
-    said, merits = predictor.probabilities(split.test, run.store), np.full(len(split.test), np.nan)
+    if not any(name in (pair.inner, pair.outer) for pair in task.nested):  # answers to other samples are not looked at
+        asked, seen = test, rows
+    else:
+        asked, seen = split.test, np.arange(len(split.test))
+    said, merits = np.full((len(split.test), len(one.outputs)), np.nan), np.full(len(split.test), np.nan)
+    if len(asked):
+        said[seen] = predictor.probabilities(asked, run.store)
     if len(test):
         merits[rows] = predictor.task.merits(said[rows], test.labels or [])
     return said, merits

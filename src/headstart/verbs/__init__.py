@@ -72,7 +72,7 @@ def _resumable(folder: Path) -> bool:
     from headstart import runs
 
     try:
-        return bool(runs.read_settings(folder).data) and not (folder / "result.json").exists()
+        return runs.read_settings(folder).on_disk and not (folder / "result.json").exists()
     except HeadstartError:
         return False
 
