@@ -4,7 +4,7 @@
 
 Every row of a part starts from the same pretrained weights with the same samples and epochs; the twins do so with one task
 each. Delta-m (Maninis et al. 2019) compares test samples with the twins', merits averaged over seeds; its interval is a
-bootstrap over test samples. Seconds a step are those of training, validation after every epoch included.
+bootstrap over test samples. Milliseconds a step are those of the processor, validation after every epoch included.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def compare(part: Part, ways: list[str], options: argparse.Namespace, found: Rep
             row |= {"delta-m, %": 100 * value, "interval": f"[{100 * low:+.1f}, {100 * high:+.1f}]",
                     "by seed": ", ".join(f"{100 * interference.delta_m(a, b)[0]:+.1f}" for a, b in
                                          zip(each, merits["twins: a model a task"], strict=True))}  # fmt: skip
-        row["ms a step"] = 1000 * mean(steps[name]) if name in steps else None
+        row["processor ms a step"] = 1000 * mean(steps[name]) if name in steps else None
         row["cosine"] = mean(angles[name]) if name in angles else None
         row["contradictions, %"] = 100 * mean(outside[name]) if name in outside else None
         rows.append(row)
@@ -237,13 +237,13 @@ class Kept:
 
 
 class Clock:
-    """Seconds from the start (row 0) of a training to its last epoch, seen through the rows of its history."""
+    """Seconds of the processor from the start (row 0) of a training to its last epoch, seen through the rows of its history."""
 
     def __init__(self) -> None:
         self.begun = self.seconds = 0.0
 
     def __call__(self, row: dict[str, Any]) -> None:
-        now = time.perf_counter()
+        now = time.process_time()
         if row["epoch"] == 0:
             self.begun = now
         self.seconds = now - self.begun

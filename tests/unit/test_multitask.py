@@ -16,6 +16,7 @@ from headstart import plugins
 from headstart.approaches._several import Weigher
 from headstart.approaches.finetune import FineTune
 from headstart.approaches.probe import Probe
+from headstart.balancing.fixed import Fixed
 from headstart.balancing.pcgrad import PCGrad
 from headstart.data.dataset import Dataset
 from headstart.data.labels import joined
@@ -141,6 +142,17 @@ def test_the_shared_gradient_is_the_projected_one_and_heads_keep_theirs(seed: in
     assert torch.allclose(found, wanted, rtol=1e-3, atol=1e-5) and not torch.allclose(found, sum(own), rtol=1e-2)
     for parameter, slope in zip(head.parameters(), plain, strict=True):
         assert torch.allclose(parameter.grad, slope, atol=1e-5)
+
+
+def test_a_way_that_needs_no_gradients_seldom_pays_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    weigh, shared, head = weigher(Fixed("1+1+1"))  # type: ignore[arg-type]
+    seen, gram = [], weigh._gram
+    monkeypatch.setattr(weigh, "_gram", lambda losses: seen.append(len(losses)) or gram(losses))
+    labels = torch.tensor([[0.0, 1, 1], [1, 0, 2]])
+    for _ in range(8):
+        losses = weigh.losses(head, Features(shared(torch.randn(2, 6))), labels)
+        assert set(losses) == {"shape", "round", "size"}
+    assert seen == [3, 3], "one step in four, in epochs as short as this"
 
 
 def test_a_loss_that_is_no_number_is_named_and_the_others_kept(monkeypatch: pytest.MonkeyPatch) -> None:

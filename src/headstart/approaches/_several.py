@@ -22,7 +22,8 @@ from headstart.tasks import Head
 from headstart.tasks._several import SeveralHead
 from headstart.training.run import Run
 
-LOOKS = 8  # steps an epoch whose gradients are compared where the way of balancing does not do so anyway
+LOOKS = 8  # steps an epoch whose gradients are compared where the way of balancing does not do so anyway;
+EVERY = 4  # and at most one in so many, for it costs a pass backwards for every task
 MANY = 10  # times the samples of another task, from which on "auto" samples alike
 LIGHTER = 0.3  # weight of a task that is tried to count less
 
@@ -58,7 +59,7 @@ class Weigher(nn.Module):
             return found
         names = [name for name in self.names if name in found]
         places = [self.names.index(name) for name in names]
-        look = bool(self._shared) and len(names) > 1 and int(self.step) % max(1, self.steps // LOOKS) == 0
+        look = bool(self._shared) and len(names) > 1 and int(self.step) % max(EVERY, self.steps // LOOKS) == 0
         gram = None
         if self._shared and (look or self.way.gradients) and len(names) > 1:
             gram = self._gram([found[name] for name in names])
@@ -67,7 +68,7 @@ class Weigher(nn.Module):
             self.seen[torch.tensor(places)[:, None], torch.tensor(places)] += 1
         self.step += 1
         weights = self._weights(found, names, gram)
-        return self._weighted(head, features, labels, names, weights)
+        return found if bool((weights == 1).all()) else self._weighted(head, features, labels, names, weights)
 
     def _weights(self, found: dict[str, Tensor], names: list[str], gram: Tensor | None) -> Tensor:
         """(T,) of all tasks. A step in which a task has no loss leaves the memory alone and weighs all alike."""
@@ -81,8 +82,6 @@ class Weigher(nn.Module):
     def _weighted(
         self, head: Head, features: Features, labels: Tensor, names: list[str], weights: Tensor
     ) -> dict[str, Tensor]:
-        if bool((weights == 1).all()):
-            return self._usable(head.losses(features, labels))
         found = {}
         for name in names:
             weight = float(weights[self.names.index(name)])
