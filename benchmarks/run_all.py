@@ -14,7 +14,7 @@ from pathlib import Path
 from _shared import RESULTS, Row, print_table, write_json
 
 NAMES = ("extraction", "time_to_probe", "embedded", "accuracy", "verdict", "texts", "sounds", "audit", "clean", "ranking",
-         "logme_speed", "advice", "office_surf", "shift_speed")  # fmt: skip
+         "logme_speed", "advice", "office_surf", "shift_speed", "label_kinds", "multitask")  # fmt: skip
 
 
 def main() -> int:

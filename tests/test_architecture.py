@@ -38,7 +38,7 @@ LAYERS = (
     {"defaults"},
     {"advising", "auditing"},
     {"candidates", "comparing", "trials"},
-    {"targets"},
+    {"gathering", "targets"},
     {"performing"},
     {"fitting"},
     {"augmenting", "demonstration", "depths", "search"},

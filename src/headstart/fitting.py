@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart import config, runs
+from headstart import config, gathering, runs
 from headstart.data import Dataset
 from headstart.data import read as read_data
 from headstart.data.duplicates import drop_unreadable, scan
@@ -33,7 +33,8 @@ def fit(
     """Adapt a pretrained model to labelled data and say honestly whether the transfer helped.
 
     Args:
-        data: a path (folder of class folders, CSV, Parquet, JSONL), a Dataset, or what ``hs.read`` takes.
+        data: a path (folder of class folders, CSV, Parquet, JSONL), a Dataset, or what ``hs.read`` takes; a list of these, or
+            a dict by name: several data sets that share a model, each a task.
         model: reference of a model, such as "timm:resnet18.a1_in1k" or "embedded:image"; "auto" chooses.
         approach: "auto", a name, or an approach such as ``hs.FineTune(epochs=4)``.
         out: the run folder; by default the next free number below ``runs/``.
@@ -49,7 +50,7 @@ def fit(
     settings = make_settings(data, model, approach, baseline=baseline, seed=seed, **options)
     folder = Path(out) if out is not None else runs.next_folder()
     target = options.get("target") if settings.target == runs.MEMORY else None
-    return perform(settings, folder, data=data if not settings.data else None, target=target)
+    return perform(settings, folder, data=data if not settings.on_disk else None, target=target)
 
 
 def make_settings(data: Any, model: str, approach: Any, **options: Any) -> Settings:
@@ -61,6 +62,10 @@ def make_settings(data: Any, model: str, approach: Any, **options: Any) -> Setti
     else:
         chosen = {"name": type(approach).__module__.rpartition(".")[2], **config.to_dict(approach)}
     place = runs.same_disk_path(data) if isinstance(data, (str, Path)) else ""
+    if gathering.are_several(data):
+        if options.get("target") is not None:
+            raise ConfigError("$.target: several data sets share a model without a target; leave one of both out")
+        options["datasets"] = gathering.lasting(data)
     if (adapted := make_approach(chosen)) is not None:  # "18" from a command line and 18 are one setting
         chosen = {"name": chosen["name"], **config.to_dict(adapted)}
         for entry in fields(adapted):  # type: ignore[arg-type]
@@ -99,7 +104,7 @@ def rerun(folder: str | Path, out: str | Path | None = None) -> Record:
 
 
 def _needs_path(settings: Settings, folder: Path) -> None:
-    if not settings.data or settings.target == runs.MEMORY:
+    if not settings.on_disk or settings.target == runs.MEMORY:
         raise HeadstartError(f"The data of {folder} came from memory, so it cannot be read again; call hs.fit with it.")
 
 
@@ -125,7 +130,7 @@ def evaluate(run: Record | str | Path, data: Any, *, on_bad: str = "error", **re
 
     Args:
         run: a finished run or its folder, or a saved model.
-        data: as for ``fit``.
+        data: as for ``fit``; of a model of several data sets some of them by the names of their tasks, ``{"name": path}``.
         on_bad: "error" stops at samples that cannot be read, "skip" leaves them out and says which.
         reading: ``labels``, ``paths``, ``text``, ``group``, ``modality``, as for ``fit``.
     """
@@ -137,6 +142,15 @@ def evaluate(run: Record | str | Path, data: Any, *, on_bad: str = "error", **re
         raise ConfigError(f"evaluate has no option {odd[0]!r}; there are on_bad, {', '.join(READING)}.")
     if isinstance(data, Dataset):
         dataset = data
+    elif gathering.are_several(data):
+        names = predictor.task.names if isinstance(predictor.task, MultiTask) else ()
+        sources = gathering.by_name(data)
+        if odd := [name for name in sources if name not in names]:
+            raise ConfigError(f"$.data: the model has no task {odd[0]!r}; it has {', '.join(names) or 'a single one'}")
+        stated = {"modality": predictor.modality} | {name: value for name, value in reading.items() if value is not None}
+        parts = {name: entry if isinstance(entry, Dataset) else read_data(entry, **stated) for name, entry in sources.items()}
+        gathering.one_modality(parts)
+        dataset = gathering.joined(parts, names)
     else:
         stated = {name: value for name, value in reading.items() if value is not None}
         if "labels" not in stated and isinstance(predictor.task, MultiTask):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart import auditing, config, plugins, runs
+from headstart import auditing, config, gathering, plugins, runs
 from headstart.data import Dataset, Split
 from headstart.data import read as read_data
 from headstart.data.duplicates import clusters, drop_unreadable, scan
@@ -184,7 +184,10 @@ def make_approach(chosen: dict[str, Any]) -> Approach | None:
 def load_split(settings: Settings, store: Store, data: Any = None) -> Split:
     """Read, check and split the data of a run; says what was found."""
     source = data if data is not None else settings.data
-    if isinstance(source, Dataset):
+    wanted, several = settings.task, bool(settings.datasets) or gathering.are_several(data)
+    if several:
+        dataset, wanted = gathering.gathered(settings, store, data)
+    elif isinstance(source, Dataset):
         dataset = source
     else:
         dataset = read_data(source, **{name: getattr(settings, name) for name in READING if getattr(settings, name)})
@@ -195,7 +198,7 @@ def load_split(settings: Settings, store: Store, data: Any = None) -> Split:
     from headstart.tasks import learn
     from headstart.tasks._kinds import AUTO, stated
 
-    kind = stated(settings.task, whole.labels or [])
+    kind = stated(wanted, whole.labels or [])
     classes = kind.task.partition(":")[0] in ("classification", "ordinal")
     labels = whole.labels  # numbers and sets of labels are no names of classes, whose spelling an audit can judge
     whole = auditing.checked(whole if classes else whole.without_labels(), found, settings.waive)
@@ -207,7 +210,8 @@ def load_split(settings: Settings, store: Store, data: Any = None) -> Split:
         known = _labelled(whole, learn(kind.task, whole.labels or []))
         whole, found = (known, scan(known, store)) if len(known) < len(whole) else (whole, found)
         strata = learn(kind.task, whole.labels or []).strata(whole.labels or [])
-    split = split_data(whole, seed=settings.seed, shots=settings.shots, clusters=clusters(found), strata=strata)
+    shots = None if several else settings.shots  # each was cut by itself
+    split = split_data(whole, seed=settings.seed, shots=shots, clusters=clusters(found), strata=strata)
     split = replace(split, task=kind.task)
     if not len(split.valid):
         note = "too few samples for a validation part; what has to be chosen is chosen on the training samples"

@@ -33,7 +33,8 @@ class Settings:
     """Everything that decides a run; ``run.toml`` holds it and ``headstart rerun`` replays it.
 
     Attributes:
-        data: path of the data, absolute; empty for data that came from memory.
+        data: path of the data, absolute; empty for data that came from memory, and for several data sets.
+        datasets: several data sets that share a model: path of each, absolute, by the name of its task.
         model: reference of the model, or "auto".
         target: path of the target domain to adapt to, absolute, or ``MEMORY``; None: there is no target.
         approach: its "name" ("auto", "probe", "finetune", ...) and any of its settings.
@@ -64,7 +65,13 @@ class Settings:
     group: str | None = None
     modality: str | None = None
     task: str = "auto"
+    datasets: dict[str, str] = field(default_factory=dict)
     headstart: str = headstart.__version__
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the data can be read again."""
+        return bool(self.data or self.datasets)
 
 
 def next_folder(parent: Path = Path("runs")) -> Path:

@@ -16,6 +16,7 @@ from headstart import plugins
 from headstart.approaches._several import Weigher
 from headstart.approaches.finetune import FineTune
 from headstart.approaches.probe import Probe
+from headstart.balancing.fixed import Fixed
 from headstart.balancing.pcgrad import PCGrad
 from headstart.data.dataset import Dataset
 from headstart.data.labels import joined
@@ -25,6 +26,7 @@ from headstart.evaluation import interference
 from headstart.models.backbone import Features
 from headstart.predictor import load_predictor
 from headstart.tasks import restore
+from headstart.tasks._nesting import nestings
 from headstart.tasks.multitask import MultiTask
 from headstart.training.run import Run
 from tiny import backbone, dataset, frozen_bytes
@@ -142,6 +144,17 @@ def test_the_shared_gradient_is_the_projected_one_and_heads_keep_theirs(seed: in
         assert torch.allclose(parameter.grad, slope, atol=1e-5)
 
 
+def test_a_way_that_needs_no_gradients_seldom_pays_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    weigh, shared, head = weigher(Fixed("1+1+1"))  # type: ignore[arg-type]
+    seen, gram = [], weigh._gram
+    monkeypatch.setattr(weigh, "_gram", lambda losses: seen.append(len(losses)) or gram(losses))
+    labels = torch.tensor([[0.0, 1, 1], [1, 0, 2]])
+    for _ in range(8):
+        losses = weigh.losses(head, Features(shared(torch.randn(2, 6))), labels)
+        assert set(losses) == {"shape", "round", "size"}
+    assert seen == [3, 3], "one step in four, in epochs as short as this"
+
+
 def test_a_loss_that_is_no_number_is_named_and_the_others_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     from headstart.approaches import _several
 
@@ -197,6 +210,22 @@ def test_delta_m_is_the_mean_relative_gain() -> None:
     assert alone_high - alone_low < 0.5 * (high - low) and group_high - group_low == pytest.approx(high - low, rel=0.15)
 
 
+def test_nested_tasks_are_found_and_what_contradicts_them_is_counted() -> None:
+    labels = split().test.labels or []
+    made = MultiTask.learn(labels, GIVEN)
+    (one,) = made.nested
+    assert (one.inner, one.outer, one.parents) == ("shape", "round", (0, 0, 1))
+    said = np.zeros((4, 6))
+    said[[0, 1, 2, 3], [0, 1, 2, 2]] = said[[0, 1, 2, 3], [3, 4, 4, 3]] = 1  # bar no, cross yes, ring yes, ring no
+    found = made.contradictions(made.parts(said))
+    assert found == [{"inner": "shape", "outer": "round", "share": 0.5}] and restore(made.to_dict()) == made
+    assert not task().nested, "no sample of a bar has both labels there"
+    assert made.score(np.repeat(said[:1], 15, 0), labels)["contradictions"][0]["share"] == 0
+    assert nestings({"a": ["1", "2", "3"], "b": ["x", "y", "y"]}, {"a": "123", "b": "xy"}) == (), "each seen once"
+    crossed = {"a": list("123312"), "b": list("xyyyxx")}
+    assert nestings(crossed, {"a": "123", "b": "xy"}) == () == nestings(crossed, {"b": "xy"})
+
+
 def test_from_a_table_of_pictures_to_a_report_with_twins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from PIL import Image
 
@@ -218,7 +247,10 @@ def test_from_a_table_of_pictures_to_a_report_with_twins(tmp_path: Path, monkeyp
     twins = run.result["interference"]
     assert set(twins["tasks"]) == {"shape", "round"} and twins["delta_m_interval"][0] <= twins["delta_m"]
     assert all(row["answer"] in ("helped", "no clear gain", "hurt") for row in twins["tasks"].values())
+    (nested,) = twins["contradictions"]
+    assert nested["inner"] == "shape" and 0 <= nested["share"] <= 1 and 0 <= nested["alone"] <= 1
     html = (tmp_path / "run" / "report.html").read_text()
+    assert "lies outside the answer to" in html
     assert "Each task" in html and "Do their gradients agree?" in html and "delta-m" in html
     assert json.loads((tmp_path / "run" / "result.json").read_text())["scores"]["tasks"]["round"]["accuracy"] >= 0
     again = hs.evaluate(tmp_path / "run", tmp_path / "labels.csv")

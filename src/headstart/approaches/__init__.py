@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from headstart import views
-from headstart.approaches._several import weigher
+from headstart.approaches._several import drawn, weigher
 from headstart.data.dataset import Dataset
 from headstart.data.split import Split
 from headstart.errors import Incompatible
@@ -135,6 +135,7 @@ def train(
     freeze_others(backbone, groups)
     labels = task.encode(split.train.labels or [])
     batches = Batches(split.train, labels, backbone, min(settings.batch_size, len(labels)), recipe, run.seed)
+    batches.kinds = drawn(getattr(settings, "sampling", "proportional"), labels, head, run.stage)
     module = Network(backbone, head)
     weigh = weigher(getattr(settings, "balance", ""), head, backbone, len(batches), run.stage)
     if weigh is not None:

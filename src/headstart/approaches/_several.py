@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +22,9 @@ from headstart.tasks import Head
 from headstart.tasks._several import SeveralHead
 from headstart.training.run import Run
 
-LOOKS = 8  # steps an epoch whose gradients are compared where the way of balancing does not do so anyway
+LOOKS = 8  # steps an epoch whose gradients are compared where the way of balancing does not do so anyway;
+EVERY = 4  # and at most one in so many, for it costs a pass backwards for every task
+MANY = 10  # times the samples of another task, from which on "auto" samples alike
 LIGHTER = 0.3  # weight of a task that is tried to count less
 
 
@@ -56,7 +59,7 @@ class Weigher(nn.Module):
             return found
         names = [name for name in self.names if name in found]
         places = [self.names.index(name) for name in names]
-        look = bool(self._shared) and len(names) > 1 and int(self.step) % max(1, self.steps // LOOKS) == 0
+        look = bool(self._shared) and len(names) > 1 and int(self.step) % max(EVERY, self.steps // LOOKS) == 0
         gram = None
         if self._shared and (look or self.way.gradients) and len(names) > 1:
             gram = self._gram([found[name] for name in names])
@@ -65,7 +68,7 @@ class Weigher(nn.Module):
             self.seen[torch.tensor(places)[:, None], torch.tensor(places)] += 1
         self.step += 1
         weights = self._weights(found, names, gram)
-        return self._weighted(head, features, labels, names, weights)
+        return found if bool((weights == 1).all()) else self._weighted(head, features, labels, names, weights)
 
     def _weights(self, found: dict[str, Tensor], names: list[str], gram: Tensor | None) -> Tensor:
         """(T,) of all tasks. A step in which a task has no loss leaves the memory alone and weighs all alike."""
@@ -79,8 +82,6 @@ class Weigher(nn.Module):
     def _weighted(
         self, head: Head, features: Features, labels: Tensor, names: list[str], weights: Tensor
     ) -> dict[str, Tensor]:
-        if bool((weights == 1).all()):
-            return self._usable(head.losses(features, labels))
         found = {}
         for name in names:
             weight = float(weights[self.names.index(name)])
@@ -145,6 +146,30 @@ def tuned_weights(
     listed = ", ".join(f"{text.removeprefix('fixed:')} {score:.3f}" for score, text in scores)
     return scores[best][1], (f"weights of the tasks {', '.join(head.names)} tuned by an epoch each, validation score: "
                              f"{listed}; {scores[best][1].removeprefix('fixed:')} are taken")  # fmt: skip
+
+
+def drawn(way: str, labels: np.ndarray, head: Head, stage: str) -> np.ndarray | None:
+    """(n,) for each sample the number of its group, where an epoch should draw from all groups alike; else None.
+
+    Samples that have labels of the same tasks are a group: with several data sets, each is one.
+
+    Args:
+        way: "proportional", "balanced", or "auto": balanced where a group is ``MANY`` times as large as another.
+        labels: (n, columns), NaN where one is missing.
+    """
+    if way == "proportional" or not isinstance(head, SeveralHead):
+        return None
+    blocks = np.split(np.isfinite(labels), np.cumsum(head.widths)[:-1], axis=1)
+    have = np.stack([block.any(1) for block in blocks], 1)
+    _, kinds, counts = np.unique(have, axis=0, return_inverse=True, return_counts=True)
+    if len(counts) < 2 or (way == "auto" and counts.max() < MANY * counts.min()):
+        return None
+    # groups that overlap (a column with gaps) are no data sets: an epoch of the few would hide the many
+    if way == "auto" and (have.sum(1) > 1).any():
+        return None
+    say(f"{stage}: every epoch draws as many samples of each of {len(counts)} groups of tasks, which have "
+        f"{', '.join(map(str, sorted(counts.tolist())))} training samples; --set sampling=proportional draws every sample once")  # fmt: skip
+    return np.asarray(kinds).reshape(-1)
 
 
 def weigher(way: str, head: Head, backbone: Backbone, steps: int, stage: str) -> Weigher | None:

@@ -58,6 +58,8 @@ class FineTune(Approach):
         every epoch. Augmentation and mix change what they see, so with these nothing is kept.
     balance: how several tasks share a model: "fixed" (weights tuned by an epoch each), "fixed:1+0.5", "uncertainty", "dwa",
         "gradnorm", "pcgrad", "cagrad:0.4" or "nashmtl"; nothing for a single task.
+    sampling: of several data sets: "proportional" draws every sample once an epoch, "balanced" as many of each set; "auto"
+        balances where one has 10 times the samples of another.
     still_norms: batch norms keep the statistics of pretraining. Those of small batches from another domain
         differ so much that the head, fitted to the old ones, no longer fits (on digits the loss went from 0.3
         to 600).
@@ -80,6 +82,7 @@ class FineTune(Approach):
     boundary: float = 4.0
     still_norms: bool = True
     balance: str = "fixed"
+    sampling: Literal["auto", "proportional", "balanced"] = "auto"
     needs = frozenset({"vector", "gradients"})
     kinds = frozenset()
 

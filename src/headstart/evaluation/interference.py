@@ -30,7 +30,13 @@ COSINE = "valid_cosine "
 
 
 def measure(
-    approach: Approach, backbone: Backbone, task: MultiTask, probabilities: np.ndarray, split: Split, run: Run, stage: str
+    approach: Approach,
+    backbone: Backbone,
+    task: MultiTask,
+    probabilities: np.ndarray,
+    split: Split,
+    run: Run,
+    stage: str,
 ) -> dict[str, Any]:
     """The entry ``interference`` of a result.
 
@@ -40,16 +46,17 @@ def measure(
         stage: the one that the model was trained in, whose history holds the cosines.
     """
     begun, labels = time.perf_counter(), split.test.labels or []
+    parts = task.parts(probabilities)
     shared = task.merits_of_each(probabilities, labels)
     found: dict[str, Any] = {"cosines": cosines(run.history, stage)}
     if isinstance(approach, Probe):
         note = "a probe moves no shared weight: every head is the one that its task would have alone, so nothing interferes"
         say(f"single-task twins: {note}")
         return {**found, "note": note, "tasks": {}, "delta_m": None}
-    alone = {}
+    alone, others = {}, {}
     for name, one in task:
         say(f"single-task twin of {name}: the same approach with this task alone")
-        alone[name] = _alone(approach, backbone, one, name, task, split, run)
+        others[name], alone[name] = _alone(approach, backbone, one, name, task, split, run)
     rows = {}
     for name, one in task:
         gain = paired_gain(shared[name], alone[name], groups=split.test.groups, seed=run.seed)
@@ -57,22 +64,29 @@ def measure(
                       "alone": _mean(alone[name]), "gain": gain.gain, "interval": list(gain.interval),
                       "answer": gain.answer}  # fmt: skip
     value, interval = delta_m(shared, alone, run.seed, split.test.groups)
-    return {**found, "tasks": rows, "delta_m": value, "delta_m_interval": interval,
+    said = zip(task.contradictions(parts), task.contradictions(others), strict=True) if len(labels) else ()
+    contradictions = [{**one, "alone": other["share"]} for one, other in said]
+    return {**found, "tasks": rows, "delta_m": value, "delta_m_interval": interval, "contradictions": contradictions,
             "seconds": time.perf_counter() - begun}  # fmt: skip
 
 
 def _alone(
     approach: Approach, backbone: Backbone, one: Task, name: str, task: MultiTask, split: Split, run: Run
-) -> np.ndarray:
-    """(n,) merits on the test samples of a model of this task alone, NaN where a sample lacks its label."""
-    parts = [single(part, task, name) for part in (split.train, split.valid, split.test)]
-    train, valid, test = (part for part, _ in parts)
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a model of this task alone says of the test samples, (n, k), and how good that is, (n,): NaN without a label."""
+    (train, _), (valid, _), (test, rows) = (single(part, task, name) for part in (split.train, split.valid, split.test))
     own = replace(split, train=train, valid=valid if len(valid) else train, test=test, task=one.kind)
     predictor = approach.fit(backbone, one, own, run.named(f"twin {name}")).tuned(own.valid, run.store)
-    merits = np.full(len(split.test), np.nan)
+    if not any(name in (pair.inner, pair.outer) for pair in task.nested):  # answers to other samples are not looked at
+        asked, seen = test, rows
+    else:
+        asked, seen = split.test, np.arange(len(split.test))
+    said, merits = np.full((len(split.test), len(one.outputs)), np.nan), np.full(len(split.test), np.nan)
+    if len(asked):
+        said[seen] = predictor.probabilities(asked, run.store)
     if len(test):
-        merits[parts[2][1]] = predictor.task.merits(predictor.probabilities(test, run.store), test.labels or [])
-    return merits
+        merits[rows] = predictor.task.merits(said[rows], test.labels or [])
+    return said, merits
 
 
 def single(dataset: Dataset, task: MultiTask, name: str) -> tuple[Dataset, np.ndarray]:

@@ -11,7 +11,7 @@ MOST = 12  # epochs with a column of their own
 
 
 def view(result: dict[str, Any], cards: Callable[[dict[str, Any]], list[dict[str, str]]]) -> dict[str, Any]:
-    """``tasks``: a row each; ``cosines``: pairs by epoch. Both empty for a single task."""
+    """``tasks``: a row each; ``cosines``: pairs by epoch; ``contradictions`` of nested tasks. Empty for a single task."""
     scores = result.get("scores")
     each = scores.get("tasks") if isinstance(scores, dict) else None
     twins = result.get("interference") if isinstance(result.get("interference"), dict) else {}
@@ -22,7 +22,8 @@ def view(result: dict[str, Any], cards: Callable[[dict[str, Any]], list[dict[str
         answer = str(twin.get("answer", ""))
         rows.append({"name": name, "kind": twin.get("kind") or _kind(entry), "cards": cards(entry), "twin": twin,
                      "answer": answer.replace(" ", "-"), "sign": wording.ANSWERS.get(answer, ("",))[0]})  # fmt: skip
-    return {"tasks": rows, "cosines": _cosines(twins.get("cosines") or {})}
+    said = twins.get("contradictions") or (scores.get("contradictions") if isinstance(scores, dict) else None)
+    return {"tasks": rows, "cosines": _cosines(twins.get("cosines") or {}), "contradictions": said or []}
 
 
 def _kind(scores: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from headstart import plugins, tasks
 from headstart.data import labels as texts
 from headstart.errors import ConfigError, DataError
 from headstart.tasks import Answer, Metric, Task
+from headstart.tasks._nesting import Nesting, nestings
 from headstart.tasks._several import SeveralHead
 
 CLASSES = ("classification", "ordinal")
@@ -24,10 +25,11 @@ CLASSES = ("classification", "ordinal")
 
 @dataclass(frozen=True)
 class MultiTask(Task):
-    """Names and tasks, in the order of their outputs."""
+    """Names and tasks, in the order of their outputs, and whose classes lie within those of another."""
 
     names: tuple[str, ...]
     tasks: tuple[Task, ...]
+    nested: tuple[Nesting, ...] = ()
     kind = "multitask"
     needs = frozenset({"vector"})
     metric = Metric("average", "average of the tasks", "points on average of the tasks")
@@ -60,9 +62,12 @@ class MultiTask(Task):
             except DataError as problem:
                 raise DataError(f"The task {name!r}: {problem}") from None
             if kind == "classification" and len(task.outputs) < 2:
-                raise DataError(f"The task {name!r} has the single class {task.outputs[0]!r} in training; expected at least two")
+                raise DataError(
+                    f"The task {name!r} has the single class {task.outputs[0]!r} in training; expected at least two"
+                )
             found.append(task)
-        return cls(tuple(names), tuple(found))
+        outputs = {name: task.outputs for name, task in zip(names, found, strict=True) if task.kind == "classification"}
+        return cls(tuple(names), tuple(found), nestings(columns, outputs))
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -79,7 +84,9 @@ class MultiTask(Task):
         """
         found = texts.columns(labels)
         if lacking := [name for name in self.names if name not in found]:
-            raise DataError(f"The labels have no column {lacking[0]!r}; name all of them: --labels {','.join(self.names)}")
+            raise DataError(
+                f"The labels have no column {lacking[0]!r}; name all of them: --labels {','.join(self.names)}"
+            )
         return {name: found[name] for name in self.names}
 
     def known(self, labels: Sequence[str]) -> dict[str, tuple[np.ndarray, list[str]]]:
@@ -130,7 +137,9 @@ class MultiTask(Task):
     def answer(self, row: np.ndarray) -> Answer:
         found = {name: task.answer(part[0]) for (name, task), part in
                  zip(self, self.parts(row[None]).values(), strict=True)}  # fmt: skip
-        shares = {f"{name}: {label}": share for name, one in found.items() for label, share in one.probabilities.items()}
+        shares = {
+            f"{name}: {label}": share for name, one in found.items() for label, share in one.probabilities.items()
+        }
         label = ", ".join(f"{name} {one.label}" for name, one in found.items())
         return Answer(label, {name: one.value for name, one in found.items()}, None, shares)
 
@@ -142,7 +151,21 @@ class MultiTask(Task):
                 found[name] = task.score(parts[name][rows], present)
         worths = [found[name][task.metric.name] for name, task in self if name in found]
         known = [worth for worth in worths if worth is not None]
-        return {"average": float(np.mean(known)) if known else None, "tasks": found}
+        said = self.contradictions(parts) if len(labels) else []
+        return {"average": float(np.mean(known)) if known else None, "tasks": found,
+                **({"contradictions": said} if said else {})}  # fmt: skip
+
+    def contradictions(self, parts: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+        """Of each pair of nested tasks, the share of samples whose answers cannot both be right.
+
+        Args:
+            parts: (n, k) probabilities of each task.
+        """
+        return [
+            {"inner": one.inner, "outer": one.outer,
+             "share": float(one.contradicted(parts[one.inner], parts[one.outer]).mean())}
+            for one in self.nested
+        ]  # fmt: skip
 
     def judged(self, output: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
         parts, worths, loss = self.parts(output), {}, 0.0
@@ -196,10 +219,12 @@ class MultiTask(Task):
         return replace(self, tasks=tuple(found))
 
     def to_dict(self) -> dict[str, Any]:
-        return {"kind": "multitask", "classes": list(self.outputs), "tasks": {name: task.to_dict() for name, task in self}}
+        return {"kind": "multitask", "classes": list(self.outputs), "tasks": {name: task.to_dict() for name, task in self},
+                "nested": [asdict(one) for one in self.nested]}  # fmt: skip
 
 
 def restore(facts: dict[str, Any]) -> MultiTask:
     """The task that ``to_dict`` described."""
     found = {str(name): plugins.load("tasks", str(one["kind"])).restore(one) for name, one in facts["tasks"].items()}
-    return MultiTask(tuple(found), tuple(found.values()))
+    nested = [Nesting(one["inner"], one["outer"], tuple(one["parents"])) for one in facts.get("nested", ())]
+    return MultiTask(tuple(found), tuple(found.values()), tuple(nested))

@@ -45,6 +45,8 @@ class Batches:
             its usual ones. Afterwards it holds what they are called, in the order they are applied.
         steps: the augmentations themselves.
         views: where set, augmentation repeats itself after this many epochs.
+        kinds: (n,) numbers of groups (data sets, say) of which each epoch draws as many samples as of any other; None draws
+            every sample once.
     """
 
     dataset: Dataset
@@ -54,6 +56,7 @@ class Batches:
     recipe: tuple[str | Augmentation, ...] = ()
     seed: int = 0
     views: int = 0
+    kinds: np.ndarray | None = None
     steps: tuple[Augmentation, ...] = field(init=False)
     _decoded: dict[int, Value] = field(default_factory=dict)
     _kept: int = 0
@@ -93,7 +96,7 @@ class Batches:
         """The places of the samples of each batch of an epoch."""
         rng = np.random.default_rng([self.seed, epoch])
         for _ in range(self._passes):
-            order = rng.permutation(len(self.dataset))
+            order = self._order(rng)
             order = order[: len(order) // self.size * self.size]
             if self._costs is None:
                 yield from order.reshape(-1, self.size)
@@ -107,6 +110,16 @@ class Batches:
             ]
             chunks = np.concatenate(sorted_pools).reshape(-1, self.size)
             yield from chunks[rng.permutation(len(chunks))]
+
+    def _order(self, rng: np.random.Generator) -> np.ndarray:
+        """(n,) places. Of small groups every sample comes again and again, of large ones some have to wait."""
+        number = len(self.dataset)
+        if self.kinds is None:
+            return rng.permutation(number)
+        kinds = np.unique(self.kinds)
+        each = -(-number // len(kinds))
+        drawn = [np.resize(rng.permutation(np.flatnonzero(self.kinds == kind)), each) for kind in kinds]
+        return rng.permutation(np.concatenate(drawn))[:number]
 
     @cached_property
     def _costs(self) -> np.ndarray | None:

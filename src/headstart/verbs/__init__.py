@@ -72,7 +72,7 @@ def _resumable(folder: Path) -> bool:
     from headstart import runs
 
     try:
-        return bool(runs.read_settings(folder).data) and not (folder / "result.json").exists()
+        return runs.read_settings(folder).on_disk and not (folder / "result.json").exists()
     except HeadstartError:
         return False
 
@@ -158,12 +158,17 @@ def show_record(record: Any, as_json: bool) -> None:
         low, high = (100 * bound for bound in result["interference"]["delta_m_interval"])
         print(f"  delta-m (mean relative gain over tasks alone): {100 * result['interference']['delta_m']:+.1f} % "
               f"[{low:.1f}, {high:.1f}]")  # fmt: skip
+    for row in result.get("interference", {}).get("contradictions", []):
+        print(f"  {row['inner']} outside its {row['outer']}: {100 * row['share']:.1f} % of the test samples, "
+              f"{100 * row['alone']:.1f} % with a model each")  # fmt: skip
     if result["verdict"]:
         for row in result["verdict"]["comparisons"]:
             low, high = (100 * bound for bound in row["interval"])
             worth = result["baselines"][row["baseline"]][metric["name"]]
             shown = "none" if worth is None else f"{worth:.3f}"
-            print(f"  against {row['title']} ({shown}): {100 * row['gain']:+.1f} {metric['gain']} [{low:.1f}, {high:.1f}]")
+            print(
+                f"  against {row['title']} ({shown}): {100 * row['gain']:+.1f} {metric['gain']} [{low:.1f}, {high:.1f}]"
+            )
         print(f"verdict: {result['verdict']['summary']}")
     else:
         print(f"verdict: none, for {result.get('no_verdict') or 'no baseline was trained'}")
@@ -173,7 +178,9 @@ def show_record(record: Any, as_json: bool) -> None:
 def show_search(tuned: Any, as_json: bool) -> None:
     """What a search found, and the verdict on its winner."""
     rows, best, result = tuned.study["trials"], tuned.best, tuned.record.result
-    states = {state: sum(row["state"] == state for row in rows) for state in dict.fromkeys(row["state"] for row in rows)}
+    states = {
+        state: sum(row["state"] == state for row in rows) for state in dict.fromkeys(row["state"] for row in rows)
+    }
     report = tuned.folder / "report.html"
     if as_json:
         found = {"run": str(tuned.folder), "winner": str(tuned.record.folder), "best": best, "states": states,

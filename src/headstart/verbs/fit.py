@@ -6,21 +6,26 @@ from typing import Annotated
 
 import typer
 
+from headstart.errors import ConfigError
 from headstart.verbs import Json, Kind, Kinds, Labels, OnBad, Out, Paths, Text, parsed, seconds, show_record, spoken
 
 ORDER = 10
 EPILOG = (
     "Examples:  headstart fit photos/  |  headstart fit photos.csv --labels kind --group patient  |  "
     "headstart fit photos/ --model timm:resnet18.a1_in1k --approach finetune --set epochs=5 --out runs/flowers  |  "
-    "headstart fit studio/ --target phone_photos/"
+    "headstart fit studio/ --target phone_photos/  |  headstart fit --data films.csv --data bank=questions/"
 )
 
 
 def fit(
     data: Annotated[
-        str,
+        str | None,
         typer.Argument(help="Folder of class folders (pictures, texts or sounds), or a CSV, Parquet or JSONL file."),
-    ],
+    ] = None,
+    several: Annotated[
+        list[str] | None,
+        typer.Option("--data", help="A data set that shares the model with others, each a task: PATH or NAME=PATH; repeat it."),
+    ] = None,
     model: Annotated[str, typer.Option(help="zoo:name, a model folder, or auto.")] = "auto",
     approach: Annotated[
         str, typer.Option(help="auto, probe, finetune, scratch or distill; with --target auto, dann, coral and others.")
@@ -58,8 +63,10 @@ def fit(
         chosen = {"name": approach, **parsed(settings or []), **({"tuning": tuning} if tuning else {})}
         if tuning and approach == "auto":
             chosen["name"] = "finetune"  # no other approach has tunings
+        if (data is None) == (not several):
+            raise ConfigError("fit takes one data set as its argument, or several as --data NAME=PATH --data NAME=PATH")
         record = fitting.fit(
-            data, model, chosen, out=folder, baseline=baseline, seed=seed, shots=shots,
+            data if data is not None else several, model, chosen, out=folder, baseline=baseline, seed=seed, shots=shots,
             budget=seconds(budget) if budget else None, on_bad=on_bad, waive=tuple(waive or ()), labels=labels, paths=paths, text=text, group=group,
             modality=modality, task=task, target=target,
         )  # fmt: skip
