@@ -16,6 +16,7 @@ from headstart.shift import Adapter, Domain
 from headstart.shift._inputs import Domains, Rows, dense, double
 from headstart.shift._moments import blocks
 
+SINGLE = 0.1  # noise from which on float32 rows are solved for in float32
 Layer = tuple[np.ndarray, np.ndarray]  # weights (dim, dim_out) and bias (dim_out,), applied as tanh(x W + b)
 
 
@@ -99,11 +100,20 @@ def denoiser(parts: list[Rows], noise: float, restored: np.ndarray, ridge: float
             s[dim, :dim] += np.asarray(block.sum(0)).ravel()
     s[:dim, dim], s[dim, dim] = s[dim, :dim], sum(x.shape[0] for x in parts)
     survive = np.append(np.full(dim, 1 - noise), 1.0)
-    q = s * np.outer(survive, survive)
-    q[np.diag_indices(dim + 1)] = survive * np.diag(s) + ridge * np.trace(s) / (dim + 1)
     p = survive[:, None] * s[:, restored]  # (dim + 1, num_restored), the transpose of the paper's
-    w = scipy.linalg.solve(q, p, assume_a="pos", overwrite_a=True, overwrite_b=True, check_finite=False)
+    diagonal = survive * np.diag(s) + ridge * np.trace(s) / (dim + 1)
+    s *= survive
+    s *= survive[:, None]
+    s[np.diag_indices(dim + 1)] = diagonal  # now the Q of the paper
+    size = np.sqrt(np.where(diagonal > 0, diagonal, 1))
+    s /= size
+    s /= size[:, None]
     dtype = parts[0].dtype
+    # with a diagonal of ones the noise keeps Q far from singular: single precision is enough for single rows
+    exact = np.float32 if dtype == np.float32 and noise >= SINGLE else np.float64
+    q, p = s.astype(exact, copy=False), (p / size[:, None]).astype(exact, copy=False)
+    w = scipy.linalg.solve(q, p, assume_a="pos", overwrite_a=True, overwrite_b=True, check_finite=False)
+    w = w / size[:, None]
     return w[:dim].astype(dtype), w[dim].astype(dtype)
 
 
