@@ -1,10 +1,11 @@
 """The warnings of ``auto``: each where it is due, and none where the domains are alike."""
 
 import numpy as np
+import pytest
 
-from headstart.adaptation import signs
-from headstart.adaptation.choosing import choose
+from headstart.adaptation import choosing, signs
 from headstart.adaptation.gathering import gathered, importance_of
+from headstart.adaptation.grid import BAR
 from headstart.approaches._rows import Pair
 from headstart.approaches.source_only import SourceOnly
 from headstart.training.run import Run
@@ -60,7 +61,8 @@ def test_a_shift_too_large_to_bridge_is_called_so() -> None:
     )
 
 
-def test_auto_hands_the_warnings_on() -> None:
+def test_auto_hands_the_warnings_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "grid", lambda pair: [BAR])
     source, labels = rows((1 / 3, 1 / 3, 1 / 3), 0)
     pair = Pair(source, labels, rows((0.5, 0.5, 0.0), 1)[0], len(NAMES))
-    assert any("seems to lack (estimated): cow" in text for text in choose(pair, Run(None, 0), NAMES).warnings)
+    assert any("seems to lack (estimated): cow" in text for text in choosing.choose(pair, Run(None, 0), NAMES).warnings)
