@@ -192,6 +192,7 @@ def test_labels_are_learned_from_where_the_user_says_so(approach: str, tmp_path:
     if approach == "auto":
         rows = run.result["adaptation"]["candidates"]
         assert [row["name"] for row in rows[:3]] == ["source_only", "anchored", "tradaboost"]
+        assert "judged by its labelled samples" in (tmp_path / "run" / "report.html").read_text("utf-8")
 
 
 def test_the_side_that_judges_is_not_learned_from(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ class Entry:
 
 
 WIDE = 2500  # features from which on what inverts their covariance takes minutes
-CHEAP = 4_000_000  # numbers in the rows of both domains up to which JDA and training by gradients take seconds
+CHEAP = 1_000_000  # numbers in the rows of both domains up to which JDA and training by gradients take seconds
 BAR = Entry("source_only", SourceOnly())
 
 
