@@ -40,8 +40,8 @@ def fit(
         out: the run folder; by default the next free number below ``runs/``.
         baseline: "none" skips the baselines, and then no verdict is claimed.
         seed: of everything random.
-        options: ``target`` (samples of another domain to adapt to; their labels, if any, serve the verdict only),
-            ``shots``, ``budget`` (seconds), ``on_bad``, ``waive`` (a list), ``labels``, ``paths``, ``text``, ``group``,
+        options: ``target`` (samples of another domain to adapt to; their labels, if any, serve the verdict only unless
+            ``target_labels`` is "learn"), ``shots``, ``budget`` (seconds), ``on_bad``, ``waive`` (a list), ``labels``, ``paths``, ``text``, ``group``,
             ``modality``, ``task``, as in ``runs.Settings``.
 
     Raises:

@@ -79,7 +79,10 @@ def perform(settings: Settings, folder: Path, data: Any = None, target: Any = No
 
     if settings.target is not None:
         domain = targets.read_target(settings, split, store, target)
-        split, judged = replace(split, unlabeled=domain.unlabeled, notes=(*split.notes, *domain.notes)), domain.judged
+        split = replace(
+            split, unlabeled=domain.unlabeled, labelled=domain.labelled, notes=(*split.notes, *domain.notes)
+        )
+        judged = domain.judged
     if settings.model == "auto":
         backbone, _, why_model = advise.chosen(split, store, settings.seed)
     else:

@@ -37,6 +37,8 @@ class Settings:
         datasets: several data sets that share a model: path of each, absolute, by the name of its task.
         model: reference of the model, or "auto".
         target: path of the target domain to adapt to, absolute, or ``MEMORY``; None: there is no target.
+        target_labels: what labels of the target are for: "judge", the verdict only; "learn", half of them (or those of its
+            declared training part) may be learned from.
         approach: its "name" ("auto", "probe", "finetune", ...) and any of its settings.
         baseline: "auto" trains what the verdict compares with; "none" skips it, and no verdict is claimed.
         seed: of everything random.
@@ -51,6 +53,7 @@ class Settings:
 
     data: str
     target: str | None = None
+    target_labels: Literal["judge", "learn"] = "judge"
     model: str = "auto"
     approach: dict[str, Any] = field(default_factory=lambda: {"name": "auto"})
     baseline: Literal["auto", "none"] = "auto"

@@ -36,16 +36,21 @@ class Target:
     Attributes:
         unlabeled: what methods get: no labels by construction.
         judged: labelled samples for the verdict, and nothing else; None where there are too few.
+        labelled: other samples with labels that may be learned from; None unless the user said so.
         notes: what the user must know about both.
     """
 
     unlabeled: Dataset
     judged: Dataset | None
     notes: tuple[str, ...]
+    labelled: Dataset | None = None
 
 
 def read_target(settings: Settings, split: Split, store: Store, given: Any = None) -> Target:
     """The target's samples, checked against those of the source; its labels, if any, are set apart.
+
+    Labels serve the verdict, unless ``settings.target_labels`` is "learn": then those of the declared training part may be
+    learned from, or half of them; all where they are too few to judge by as well.
 
     Args:
         given: the target itself, where it comes from memory.
@@ -63,16 +68,24 @@ def read_target(settings: Settings, split: Split, store: Store, given: Any = Non
         )
     if split.train.modality == "table":
         notes += _columns(split.train, whole)
-    copies = _copies(split, whole, store)
+    copies, alike = _copies(split, whole, store)
     if copies.any():
         notes += (f"{counted(int(copies.sum()), whole.modality)} of the target {'are' if copies.sum() > 1 else 'is'} a (near-)"
                   f"copy of a source sample: adaptation uses {'them' if copies.sum() > 1 else 'it'}, the verdict does not",)  # fmt: skip
-    rows, judged, more = _sides(whole, copies, split.train.classes)
+    rows, usable, told = _sides(whole, copies, split.train.classes)
+    learn, more = usable[:0], list(told)
+    if settings.target_labels == "learn":
+        learn, usable, said = _shared(whole, copies, alike, usable, split.train.classes, settings.seed)
+        more.append(said)
+    judged = whole.subset(usable) if len(usable) >= LEAST_JUDGED else None
+    if whole.labels is not None and judged is None:
+        more.append(f"{len(usable)} labelled target samples are too few for a verdict (at least {LEAST_JUDGED})")
     for note in (*notes, *more):
         say(f"note: {note}")
     say(f"{counted(len(rows), whole.modality)} of the target for adaptation, without labels; "
         f"{len(judged) if judged else 0} labelled ones for the verdict only")  # fmt: skip
-    return Target(replace(whole.subset(rows), labels=None, declared=None, notes=()), judged, (*notes, *more))
+    unlabeled = replace(whole.subset(rows), labels=None, declared=None, notes=())
+    return Target(unlabeled, judged, (*notes, *more), whole.subset(learn) if len(learn) else None)
 
 
 def _read(settings: Settings, modality: str, given: Any) -> tuple[Dataset, tuple[str, ...]]:
@@ -84,7 +97,7 @@ def _read(settings: Settings, modality: str, given: Any) -> tuple[Dataset, tuple
     reading: dict[str, Any] = {name: getattr(settings, name) for name in ("labels", "paths", "text")}
     reading = {name: value for name, value in reading.items() if value} | {"modality": modality}
     try:
-        return read_data(source, **reading), ()
+        return _with_unlabelled(read_data(source, **reading), source, reading)
     except DataError as problem:
         try:
             found = read_data(source, **{**reading, "labels": None})
@@ -92,6 +105,22 @@ def _read(settings: Settings, modality: str, given: Any) -> tuple[Dataset, tuple
             raise DataError(f"The target cannot be read: {other}") from problem
         where = Path(source).name if isinstance(source, (str, Path)) else "the target"
         return found, (f"{where} was read without labels",)
+
+
+def _with_unlabelled(found: Dataset, source: Any, reading: dict[str, Any]) -> tuple[Dataset, tuple[str, ...]]:
+    """Samples without a label, which reading leaves out, are samples of the target as well: theirs is ""."""
+    if found.labels is None or not isinstance(source, (str, Path)):
+        return found, ()
+    every = read_data(source, **{**reading, "labels": None})
+    if len(every) <= len(found):
+        return found, ()
+    items, known = every.items, dict(zip(found.names, found.labels, strict=True))
+    if found.modality == "table":  # without the column of labels, which is no feature
+        columns = list(found.items[0])  # type: ignore[arg-type]
+        items = [{name: row[name] for name in columns} for row in items]  # type: ignore[index]
+    labels = [known.get(name, "") for name in every.names]
+    said = f"{len(every) - len(found)} of {len(every)} samples of the target have no label: they are adapted to as well"
+    return replace(every, items=items, labels=labels, notes=()), (said,)
 
 
 def _columns(source: Dataset, target: Dataset) -> tuple[str, ...]:
@@ -122,31 +151,30 @@ def _some(names: Any) -> str:
     return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _copies(split: Split, target: Dataset, store: Store) -> np.ndarray:
-    """(m,) whether each target sample is a copy or near-copy of one of the source."""
+def _copies(split: Split, target: Dataset, store: Store) -> tuple[np.ndarray, np.ndarray]:
+    """(m,) whether each target sample is a copy or near-copy of one of the source; and numbers, equal for copies."""
     parts = [split.train, *(part for part in (split.valid, split.test) if part is not split.train), target]
     items = [item for part in parts for item in part.items]
     names = [name for part in parts for name in part.names]
     alike = clusters(scan(Dataset(items, names, None, target.modality), store))
     num = len(items) - len(target)
-    return np.isin(alike[num:], alike[:num])
+    return np.isin(alike[num:], alike[:num]), np.asarray(alike[num:])
 
 
-def _sides(
-    target: Dataset, copies: np.ndarray, classes: list[str]
-) -> tuple[np.ndarray, Dataset | None, tuple[str, ...]]:  # fmt: skip
-    """Numbers of the rows to adapt to, the labelled samples to judge on, and notes."""
+def _sides(target: Dataset, copies: np.ndarray, classes: list[str]) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Numbers of the rows to adapt to, of the labelled samples to judge on, and notes."""
     every = np.arange(len(target))
     if target.labels is None:
-        return every, None, ("the target has no labels, so nothing is claimed about it: the scores are those of the source's "
+        return every, every[:0], ("the target has no labels, so nothing is claimed about it: the scores are those of the source's "
                              "test samples",)  # fmt: skip
     labels, notes = np.array(target.labels, dtype=object), ["the target carries labels: they were set apart, no method sees "
                                                             "them, and only the verdict uses them"]  # fmt: skip
     known = np.isin(labels.astype(str), classes)
-    strangers = sorted(set(labels[~known]))
+    strange = ~known & (labels != "")
+    strangers = sorted(set(labels[strange]))
     if strangers:
         notes.append(
-            f"warning: {int((~known).sum())} target samples are of classes that the source lacks ({_some(strangers)}); they "
+            f"warning: {int(strange.sum())} target samples are of classes that the source lacks ({_some(strangers)}); they "
             "cannot be predicted, and are left out of the verdict"
         )
     if absent := sorted(set(classes) - set(labels)):
@@ -156,10 +184,34 @@ def _sides(
         held_out = np.array(target.declared) == "test"
         rows, usable = every[~held_out], usable & held_out
         notes.append("the target declares a test part: only that is judged, and methods get the inputs of the rest")
-    if usable.sum() < LEAST_JUDGED:
-        notes.append(f"{usable.sum()} labelled target samples are too few for a verdict (at least {LEAST_JUDGED})")
-        return rows, None, tuple(notes)
-    return rows, target.subset(np.flatnonzero(usable)), tuple(notes)
+    return rows, np.flatnonzero(usable), tuple(notes)
+
+
+def _shared(
+    target: Dataset, copies: np.ndarray, alike: np.ndarray, usable: np.ndarray, classes: list[str], seed: int
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Numbers of the labelled samples to learn from, of those to judge on, and what is said of it.
+
+    Raises:
+        DataError: no sample of the target has a label that could be learned from.
+    """
+    labels = np.array(target.labels or [""] * len(target), dtype=object).astype(str)
+    if target.declared is not None and {"test", "train"} <= set(target.declared):
+        learn = np.flatnonzero(np.isin(labels, classes) & ~copies & (np.array(target.declared) != "test"))
+    elif len(usable) < 2 * LEAST_JUDGED:
+        learn, usable = usable, usable[:0]
+    else:
+        order = np.random.default_rng(seed).permutation(usable)
+        order = order[np.argsort(labels[order], kind="stable")]
+        sides: dict[int, int] = {}
+        side = np.array([sides.setdefault(int(alike[i]), len(sides) % 2) for i in order])
+        learn, usable = np.sort(order[side == 0]), np.sort(order[side == 1])
+    if not len(learn):
+        raise DataError(
+            "The labels of the target are to be learned from (target_labels learn), and none of its samples has a label of "
+            f"the source's classes ({_some(classes)}). Label a few, or leave --target-labels out."
+        )
+    return learn, usable, f"{len(learn)} labelled target samples are learned from, as you asked, and never judged on"
 
 
 def adapt(
@@ -181,6 +233,11 @@ def adapt(
                 f"$.approach: {name} takes no notice of a target. Adapting are {', '.join(adapting())}, and auto, which "
                 "chooses; or fit without --target, and judge on it with: headstart evaluate RUN TARGET"
             )
+        if split.labelled is not None and not approach.uses_known:
+            raise ConfigError(
+                f"$.approach: {name} makes no use of the target's labels (--target-labels learn). Those that do are "
+                f"{', '.join(n for n in adapting(uses_known=True))}, and auto, which chooses; or leave --target-labels out."
+            )
         predictor = approach.fit(backbone, task, split, run.named(name))
         return _candidate(name, approach, predictor, task, split, run, begun), [f"you asked for {name}"], {}
     from headstart.adaptation.choosing import choose
@@ -196,14 +253,15 @@ def adapt(
     return found, reasons, {"candidates": list(choice.table), "warnings": list(choice.warnings)}
 
 
-def adapting() -> list[str]:
-    """The approaches that adapt to a target."""
+def adapting(*, uses_known: bool = False) -> list[str]:
+    """The approaches that adapt to a target; or only those that learn from its labels."""
     from headstart import plugins
     from headstart.approaches import Approach
     from headstart.approaches._adaptation import Adaptation
 
-    names = plugins.names("approaches")
-    return [name for name in names if issubclass(plugins.variant("approaches", name, Approach), Adaptation)]
+    kinds = {name: plugins.variant("approaches", name, Approach) for name in plugins.names("approaches")}
+    found = {name: kind for name, kind in kinds.items() if issubclass(kind, Adaptation)}
+    return [name for name, kind in found.items() if kind.uses_known or not uses_known]
 
 
 def _candidate(

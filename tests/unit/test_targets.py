@@ -12,7 +12,7 @@ import headstart as hs
 from headstart import fitting, runs
 from headstart.approaches.coral import Coral
 from headstart.approaches.dann import Dann
-from headstart.errors import ConfigError, DataError, HeadstartError
+from headstart.errors import ConfigError, DataError, HeadstartError, Incompatible
 from tiny import dataset, saved
 
 
@@ -157,3 +157,71 @@ def test_settings_know_the_target() -> None:
     assert fitting.make_settings("data", "auto", "auto").target is None
     assert fitting.make_settings("data", "auto", "auto", target="x").target == str(Path("x").resolve())
     assert fitting.make_settings("data", "auto", "auto", target=dataset(2)).target == runs.MEMORY
+
+
+def partly(path: Path, seed: int, every: int) -> Path:
+    """A table of which only one row in so many has a label."""
+    rng = np.random.default_rng(seed)
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["age", "dose", "label"])
+        for number in range(80):
+            label = number % 2
+            rows.writerow([3 * label + rng.normal(), rng.normal(), "yn"[label] if number // 2 % every == 0 else ""])
+    return path
+
+
+def test_samples_without_a_label_are_adapted_to_as_well(tmp_path: Path) -> None:
+    source = partly(tmp_path / "a.csv", 0, 1)
+    run = hs.fit(source, approach="coral", target=partly(tmp_path / "b.csv", 1, 4), out=tmp_path / "run")
+    notes = " ".join(run.result["data"]["notes"])
+    assert "60 of 80 samples of the target have no label: they are adapted to as well" in notes
+    assert "label" not in " ".join(note for note in run.result["data"]["notes"] if "columns" in note)
+    assert run.result["data"]["target"]["samples"] == 80
+    assert sum(sum(row) for row in run.scores["confusion"]) == 20
+
+
+@pytest.mark.parametrize("approach", ["anchored", "tradaboost", "auto"])
+def test_labels_are_learned_from_where_the_user_says_so(approach: str, tmp_path: Path) -> None:
+    source, target = partly(tmp_path / "a.csv", 0, 1), partly(tmp_path / "b.csv", 1, 2)
+    run = hs.fit(source, approach=approach, target=target, target_labels="learn", out=tmp_path / "run")
+    notes = " ".join(run.result["data"]["notes"])
+    assert "20 labelled target samples are learned from, as you asked, and never judged on" in notes
+    assert sum(sum(row) for row in run.scores["confusion"]) == 20
+    assert runs.read_settings(tmp_path / "run").target_labels == "learn"
+    if approach == "auto":
+        rows = run.result["adaptation"]["candidates"]
+        assert [row["name"] for row in rows[:3]] == ["source_only", "anchored", "tradaboost"]
+        assert "judged by its labelled samples" in (tmp_path / "run" / "report.html").read_text("utf-8")
+
+
+def test_the_side_that_judges_is_not_learned_from(tmp_path: Path) -> None:
+    """Its labels may be wrong throughout: the model is the same."""
+    source = partly(tmp_path / "a.csv", 0, 1)
+    target = hs.read(partly(tmp_path / "b.csv", 1, 1))
+    declared = ["train" if i < 40 else "test" for i in range(80)]
+    models = []
+    for number in (0, 1):
+        labels = [label if i < 40 or not number else "ny"["ny".index(label) - 1] for i, label in enumerate(target.labels or ())]
+        given = replace(target, labels=labels, declared=declared)
+        run = hs.fit(source, approach="anchored", target=given, target_labels="learn", out=tmp_path / str(number))
+        models.append((run.folder / "model" / "head.safetensors").read_bytes())
+    assert models[0] == models[1]
+
+
+def test_few_labels_are_all_learned_from(tmp_path: Path) -> None:
+    source, target = partly(tmp_path / "a.csv", 0, 1), partly(tmp_path / "b.csv", 1, 8)
+    run = hs.fit(source, approach="anchored", target=target, target_labels="learn", out=tmp_path / "run")
+    notes = " ".join(run.result["data"]["notes"])
+    assert "10 labelled target samples are learned from" in notes and run.verdict is None
+    assert "0 labelled target samples are too few for a verdict" in notes
+
+
+def test_labels_that_nobody_could_use_are_refused(tmp_path: Path) -> None:
+    source, target = partly(tmp_path / "a.csv", 0, 1), partly(tmp_path / "b.csv", 1, 2)
+    with pytest.raises(ConfigError, match=r"coral makes no use of the target's labels.*anchored, tradaboost, and auto"):
+        hs.fit(source, approach="coral", target=target, target_labels="learn", out=tmp_path / "a")
+    with pytest.raises(Incompatible, match="--target-labels learn"):
+        hs.fit(source, approach="anchored", target=target, out=tmp_path / "b")
+    with pytest.raises(DataError, match="none of its samples has a label"):
+        hs.fit(source, target=hs.read(target, labels=None), target_labels="learn", out=tmp_path / "c")

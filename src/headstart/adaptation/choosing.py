@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from headstart import progress
-from headstart.adaptation import guard, signs
+from headstart.adaptation import few, guard, signs
 from headstart.adaptation.gathering import gathered, importance_of
 from headstart.adaptation.grid import BAR, Entry, grid
 from headstart.approaches._adaptation import Adaptation
@@ -59,6 +61,8 @@ def choose(pair: Pair, run: Run, classes: tuple[str, ...] | None = None) -> Choi
         DataError: the rows of a domain cannot be used.
     """
     names = classes or tuple(str(number) for number in range(pair.num_classes))
+    if pair.known is not None:
+        return _by_labels(pair, run, names)
     weights = importance_of(pair)
     tried: list[_Tried] = []
     left_out: list[str] = []
@@ -90,6 +94,34 @@ def choose(pair: Pair, run: Run, classes: tuple[str, ...] | None = None) -> Choi
     return Choice(decision.name, chosen.entry.approach, head, tuple(reasons), warnings, table)
 
 
+def _by_labels(pair: Pair, run: Run, names: tuple[str, ...]) -> Choice:
+    """With labelled target rows to learn from: they decide."""
+    assert pair.known_labels is not None
+    logits: dict[str, np.ndarray] = {}
+    seconds: dict[str, float] = {}
+    entries: dict[str, Entry] = {}
+    for entry in track(few.candidates(pair), "trying candidates"):
+        if logits and run.seconds_left() <= 0:
+            break
+        begun = time.perf_counter()
+        try:
+            with progress.hushed():
+                logits[entry.name] = few.held_out(entry.approach, pair, run)
+        except HeadstartError as problem:
+            if entry is BAR:
+                raise
+            say(f"{entry.name} was left out: {problem}")
+            continue
+        seconds[entry.name], entries[entry.name] = time.perf_counter() - begun, entry
+    found = few.decide(logits, pair.known_labels, run.seed)
+    approach = entries[found.name].approach
+    with progress.hushed():
+        head = approach.learn(pair, run)
+        evidence = gathered(BAR.approach, pair, importance_of(pair), run)
+    table = tuple({"name": name, "accuracy": found.accuracies[name], "seconds": seconds[name]} for name in logits)
+    return Choice(found.name, approach, head, found.reasons, signs.warnings(pair, evidence, names), table)
+
+
 @dataclass(frozen=True)
 class Ready:
     """An approach on the rows that it works with, and what makes its head one of raw rows."""
@@ -108,5 +140,5 @@ def ready(approach: Adaptation, pair: Pair) -> Ready:
 
 
 def _with_penalty(pair: Pair) -> Pair:
-    rows = scaling(pair.source)(pair.source)
+    rows = scaling(pair.source, together=pair.together)(pair.source)
     return replace(pair, penalty=classifier(rows, pair.labels, pair.num_classes).penalty)

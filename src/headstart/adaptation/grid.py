@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from headstart.approaches._adaptation import Adaptation
 from headstart.approaches._rows import Pair, are_counts
 from headstart.approaches.adabn import AdaBN
+from headstart.approaches.cdan import Cdan
 from headstart.approaches.coral import Coral
+from headstart.approaches.dann import Dann
 from headstart.approaches.importance import Importance
+from headstart.approaches.jda import Jda
 from headstart.approaches.labelshift import LabelShift
 from headstart.approaches.linear_transport import LinearTransport
 from headstart.approaches.msda import Msda
@@ -26,6 +29,7 @@ class Entry:
 
 
 WIDE = 2500  # features from which on what inverts their covariance takes minutes
+CHEAP = 1_000_000  # numbers in the rows of both domains up to which JDA and training by gradients take seconds
 BAR = Entry("source_only", SourceOnly())
 
 
@@ -34,10 +38,15 @@ def grid(pair: Pair) -> list[Entry]:
     wide = pair.source.shape[1] > WIDE
     counts: list[Entry] = []
     if are_counts(pair.source, pair.target):  # mSDA is made for them
-        counts = [Entry(f"msda, noise {noise}", Msda(3, noise, 1000)) for noise in ((0.8,) if wide else (0.5, 0.8))]
+        counts = [Entry(f"msda, noise {noise}", Msda(5, noise, 1000)) for noise in (0.5, 0.8)]
     if wide:
         return [BAR, *counts]
     rank = min(len(pair.source), len(pair.target), pair.source.shape[1]) - 1
+    dear = [
+        Entry(f"jda, {min(50, rank)} components", Jda(min(50, rank), num_rounds=5)),
+        Entry("dann", Dann()),
+        Entry("cdan", Cdan()),
+    ]
     return [
         BAR,
         *counts,
@@ -48,4 +57,5 @@ def grid(pair: Pair) -> list[Entry]:
         Entry("adabn", AdaBN()),
         Entry("importance", Importance()),
         Entry("labelshift", LabelShift()),
+        *(dear if pair.source.size + pair.target.size <= CHEAP else ()),
     ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 from torch import nn
@@ -26,8 +28,11 @@ LEAST = 2  # target samples; one says nothing about a distribution
 class Adaptation(Approach):
     """An approach for ``split.unlabeled``. ``learn`` works on cached features of any backbone, in seconds.
 
-    ``fit`` is usually ``fit_on_features``, which calls ``learn``.
+    ``fit`` is usually ``fit_on_features``, which calls ``learn``. ``uses_known``: whether it learns from labelled target
+    rows, and is nothing without.
     """
+
+    uses_known: ClassVar[bool] = False
 
     @abstractmethod
     def learn(self, pair: Pair, run: Run) -> Head:
@@ -84,7 +89,11 @@ def paired(backbone: Backbone, task: Task, split: Split, run: Run) -> Pair:
     source, target = extract(backbone, split.train, run.store), extract(backbone, split.unlabeled, run.store)
     say(f"{run.stage or 'adaptation'}: {len(source)} source and {len(target)} target samples, {source.vectors.shape[1]} "
         f"features ({source.computed + target.computed} computed, {source.seconds + target.seconds:.1f} s)")  # fmt: skip
-    return Pair(source.vectors, task.encode(split.train.labels or []), target.vectors, num_classes)
+    pair = Pair(source.vectors, task.encode(split.train.labels or []), target.vectors, num_classes)
+    if split.labelled is None:
+        return pair
+    known = extract(backbone, split.labelled, run.store).vectors
+    return replace(pair, known=known, known_labels=task.encode(split.labelled.labels or []))
 
 
 def has_batch_norms(backbone: Backbone) -> bool:

@@ -164,7 +164,7 @@ def _learn_on_rows(settings: Aligned, pair: Pair, run: Run) -> Head:
     if settings.weight and (not hidden or settings.align == "vector") and not settings.moves_logits:
         raise ConfigError("$.approach.hidden: on features nothing but hidden layers can move; give a width such as 128 and "
                           "align them (align=hidden), or adapt the backbone: on=inputs")  # fmt: skip
-    scaled = scaling(pair.source, pair.target)
+    scaled = scaling(pair.source, pair.target, together=pair.together)
     source, target = (torch.from_numpy(scaled(rows)).to(run.device) for rows in (pair.source, pair.target))
     labels = torch.from_numpy(np.asarray(pair.labels, np.int64)).to(run.device)
     sow(run.seed, 2)

@@ -7,13 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from headstart.errors import Incompatible
 from headstart.metrics.classification import log_loss
 from headstart.solvers import FLOOR, temperature
-from headstart.solvers.logistic import minimum
+from headstart.solvers.logistic import minimum, path
 from headstart.tasks import Head
 from headstart.tasks._heads import LinearHead
 
-PENALTIES = (1.0, 0.1, 0.01, 0.001)  # lambda of: mean cross-entropy + lambda / 2 |weight|^2, the strongest first
+# lambda of: mean cross-entropy + lambda / 2 |weight|^2, the strongest first
+PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+STRONGEST = 1000  # features for each 1 of the strongest penalty that is tried: the length of a row grows with them
+ENOUGH = 2  # penalties in a row that are worse than the best so far, after which weaker ones are not tried
 SPARSE = 0.5  # share of zeros from which on rows are counts of what occurs, whose zeros should stay zeros
 GRADIENT, STEPS = 1e-4, 100  # when the classifier is near enough to its minimum
 HELD_OUT = 4  # one row in so many is held out to choose the penalty
@@ -30,6 +34,8 @@ class Pair:
         target: (m, dim) float32; there are no labels of the target here, so none can be used.
         num_classes: how many classes the task has.
         penalty: of the linear classifier, where it was chosen before; else every fit chooses its own.
+        known, known_labels: (k, dim) rows of the target whose labels (k,) may be learned from; None where there are none.
+        together: whether the features have one scale in common, as mSDA's have, so that they are only scaled together.
     """
 
     source: np.ndarray
@@ -37,10 +43,26 @@ class Pair:
     target: np.ndarray
     num_classes: int
     penalty: float | None = None
+    together: bool = False
+    known: np.ndarray | None = None
+    known_labels: np.ndarray | None = None
 
     def rows(self, chosen: np.ndarray) -> Pair:
         """The same with some rows of the source only."""
         return replace(self, source=self.source[chosen], labels=self.labels[chosen])
+
+    def knowing(self, chosen: np.ndarray) -> Pair:
+        """The same with some of the labelled target rows only.
+
+        Raises:
+            Incompatible: there are none.
+        """
+        if self.known is None or self.known_labels is None:
+            raise Incompatible(
+                "This approach learns from labelled samples of the target, and it may use none. Say --target-labels learn "
+                "(target_labels='learn' in Python) with a target of which some samples are labelled."
+            )
+        return replace(self, known=self.known[chosen], known_labels=self.known_labels[chosen])
 
     def reversed(self, guesses: np.ndarray) -> Pair:
         """The target, labelled by guesses (m,), as the source, and the source without its labels as the target."""
@@ -65,17 +87,17 @@ class Scaling:
         return ((rows - self.mean) / self.scale).astype(np.float32)
 
 
-def scaling(*parts: np.ndarray) -> Scaling:
+def scaling(*parts: np.ndarray, together: bool = False) -> Scaling:
     """What brings the rows of all parts together to mean 0 and variance 1, feature by feature.
 
-    Rows that are mostly zeros (counts of words) keep their zeros and get one common scale: standardised one by one, the
-    rarest words would be the loudest.
+    Rows that are mostly zeros (counts of words), and those to be scaled ``together``, keep their zeros and get one common
+    scale: standardised one by one, the rarest words would be the loudest.
     """
     num = sum(len(part) for part in parts)
     dim = parts[0].shape[1]
-    zeros = sum(part.size - np.count_nonzero(part) for part in parts) / max(1, num * dim)
-    if zeros > SPARSE:
-        size = np.sqrt(sum(np.square(part, dtype=np.float64).sum() for part in parts) / (num * dim))
+    zeros = 0 if together else sum(part.size - np.count_nonzero(part) for part in parts)
+    if together or zeros > SPARSE * num * dim:
+        size = np.sqrt(sum(np.square(part).sum(dtype=np.float64) for part in parts) / (num * dim))
         return Scaling(np.zeros(dim, np.float32), np.full(dim, size or 1.0, np.float32))
     mean = sum(part.sum(0, dtype=np.float64) for part in parts) / num
     variance = sum(np.square(part - mean).sum(0) for part in parts) / num
@@ -140,21 +162,23 @@ def _chosen(
     rows: np.ndarray, labels: np.ndarray, num_classes: int, weights: np.ndarray | None, seed: int
 ) -> tuple[float, float]:
     """The penalty with the least log loss on rows held out, and the temperature of its logits."""
-    fold = folds(labels, seed, HELD_OUT)
-    out = np.zeros((len(PENALTIES), len(labels), num_classes))
-    seen = np.zeros(len(labels), bool)
+    fold, paths, held_out = folds(labels, seed, HELD_OUT), [], []
+    penalties = tuple(penalty for penalty in PENALTIES if penalty <= max(1, rows.shape[1] / STRONGEST))
     for number in range(1 if len(labels) >= MANY else HELD_OUT):
-        inside, outside = fold != number, fold == number
-        if len(np.unique(labels[inside])) < 2 or not outside.any():
+        inside, outside = fold != number, np.flatnonzero(fold == number)
+        if len(np.unique(labels[inside])) < 2 or not len(outside):
             continue
         some = None if weights is None else weights[inside]
-        found = minimum(rows[inside], labels[inside], num_classes, PENALTIES, weights=some, gradient=GRADIENT, most=STEPS)
-        for place, (weight, bias) in enumerate(zip(*found, strict=True)):
-            out[place, outside] = rows[outside] @ weight.T + bias
-        seen |= outside
-    if not seen.any():
-        return PENALTIES[1], 1.0
-    divisors = [temperature(logits[seen], labels[seen]) for logits in out]
-    losses = [log_loss(z[seen] / divisor, labels[seen]) for z, divisor in zip(out, divisors, strict=True)]
-    best = int(np.argmin(losses))
-    return PENALTIES[best], divisors[best]
+        paths.append(path(rows[inside], labels[inside], num_classes, penalties, weights=some, gradient=GRADIENT, most=STEPS))
+        held_out.append(outside)
+    best, least, worse = (PENALTIES[len(PENALTIES) // 2], 1.0), float("inf"), 0
+    for penalty, *found in zip(penalties, *paths, strict=False) if paths else ():
+        logits = np.concatenate([rows[out] @ w.T + b for out, (w, b) in zip(held_out, found, strict=True)]).astype(float)
+        truth = labels[np.concatenate(held_out)]
+        divisor = temperature(logits, truth)
+        worse += 1
+        if (loss := log_loss(logits / divisor, truth)) < least:
+            best, least, worse = (penalty, divisor), loss, 0
+        if worse == ENOUGH:
+            break
+    return best

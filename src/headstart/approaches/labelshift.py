@@ -42,7 +42,8 @@ class LabelShift(Adaptation):
 
         scaled = scaling(pair.source)
         rows = scaled(pair.source)
-        fitted = classifier(rows, pair.labels, pair.num_classes, penalty=pair.penalty, seed=run.seed)
+        penalty = pair.penalty or classifier(rows, pair.labels, pair.num_classes, seed=run.seed).penalty
+        fitted = classifier(rows, pair.labels, pair.num_classes, penalty=penalty)  # as timid as those of held-out rows
         held_out = _held_out(rows, pair, fitted.penalty, run.seed)
         target = fitted.logits(scaled(pair.target))
         shares = np.bincount(pair.labels, minlength=pair.num_classes) / len(pair.labels)

@@ -28,15 +28,16 @@ from headstart.training.run import Run
 @dataclass(frozen=True)
 class Msda(Adaptation):
     """Args:
-    num_layers, noise, num_features: as in ``hs.shift.MSDA``; num_features 0 restores all.
+    num_layers, noise, num_features: as in ``hs.shift.MSDA``, by default the layers and the noise of the DANN paper;
+        num_features 0 restores all.
     then: the approach that goes on with the layers' outputs: source_only, dann, selftrain or another one that ends in
         linear layers.
     weight: of that approach's alignment, where it has one.
     """
 
-    num_layers: int = 3
-    noise: float = 0.7
-    num_features: int = 0
+    num_layers: int = 5
+    noise: float = 0.5
+    num_features: int = 1000
     then: str = "source_only"
     weight: float = 1.0
     needs = frozenset({"vector"})
@@ -50,23 +51,25 @@ class Msda(Adaptation):
 
     def denoise(self, pair: Pair) -> Denoised:
         """The part that looks at no label: the same for all that may follow."""
-        from headstart.shift import MSDA
+        from headstart.shift.msda import RIDGE, frequent, layers
 
         source, target = pair.source, pair.target
         counts = are_counts(source, target)
-        if (
-            counts
-        ):  # that a word occurs says more than how often; what occurs is about 1, so that tanh bends and not cuts
+        if counts:  # that a word occurs says more than how often; what occurs is about 1, so that tanh bends and not cuts
             source, target = np.log1p(source), np.log1p(target)
             scaled = Scaling(np.zeros(source.shape[1], np.float32), np.full(source.shape[1], _size(source), np.float32))
         else:
             scaled = scaling(source, target)
         source, target = scaled(source), scaled(target)
-        method = MSDA(self.num_layers, self.noise, self.num_features or None)
-        given = [csr_array(rows) if counts else rows for rows in (source, target)]  # zeros need not be multiplied
-        method.fit(*given)
-        rows = [np.asarray(method.transform(x), np.float32) for x in (source, target)]
-        return Denoised(replace(pair, source=rows[0], target=rows[1]), scaled, method.layers_, counts)
+        parts: list[Any] = [csr_array(rows) if counts else rows for rows in (source, target)]  # zeros need not be multiplied
+        restored = frequent(parts, self.num_features or None)
+        found, outputs = [], [[source], [target]]
+        for layer, hidden in layers(parts, self.num_layers, self.noise, restored, RIDGE):
+            found.append(layer)
+            for known, new in zip(outputs, hidden, strict=True):
+                known.append(new)
+        rows = [np.concatenate(known, 1, dtype=np.float32) for known in outputs]
+        return Denoised(replace(pair, source=rows[0], target=rows[1], together=True), scaled, found, counts)
 
     def following(self) -> Adaptation:
         """The approach that goes on."""

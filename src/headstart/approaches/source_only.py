@@ -26,6 +26,6 @@ class SourceOnly(Adaptation):
         return fit_on_features(self, backbone, task, split, run)
 
     def learn(self, pair: Pair, run: Run) -> Head:
-        scaled = scaling(pair.source)
+        scaled = scaling(pair.source, together=pair.together)
         fitted = classifier(scaled(pair.source), pair.labels, pair.num_classes, penalty=pair.penalty, seed=run.seed)
         return fitted.after(scaled).head()

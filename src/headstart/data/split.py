@@ -24,6 +24,7 @@ class Split:
     Attributes:
         train, valid, test: labelled samples.
         unlabeled: inputs of a target domain, without labels, so that no method can peek.
+        labelled: samples of the target whose labels may be learned from, where the user said so.
         notes: what the user must know about how the sides came about.
         task: what the labels state, as ``tasks.learn`` takes it.
     """
@@ -34,6 +35,7 @@ class Split:
     unlabeled: Dataset | None = None
     notes: tuple[str, ...] = ()
     task: str = "classification"
+    labelled: Dataset | None = None
 
 
 def split(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from headstart.selection import Criterion, Evidence, errors
 
 
@@ -17,4 +19,4 @@ class Importance(Criterion):
     needs = frozenset({"labels", "source", "weights"})
 
     def score(self, evidence: Evidence) -> float:
-        return 1 - float((evidence.weights * errors(evidence.source, evidence.labels)).mean())
+        return 1 - float(np.average(errors(evidence.source, evidence.labels), weights=evidence.weights))

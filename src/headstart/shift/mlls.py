@@ -59,10 +59,14 @@ class MLLS(ShiftClassifier):
 
 
 def mlls_balance(target: np.ndarray, source_balance: np.ndarray, num_iterations: int = 1000) -> np.ndarray:
-    """The share of each class (num_classes,) in the target from calibrated probabilities (num_target, num_classes)."""
-    shares = source_balance
+    """The share of each class (num_classes,) in the target from calibrated probabilities (num_target, num_classes).
+
+    A class that the source lacks stays without a share: nothing is known of it.
+    """
+    shares, known = source_balance, source_balance > 0
     for _ in range(num_iterations):
-        following = rebalanced(target, shares / source_balance).mean(0)
+        ratio = np.divide(shares, source_balance, out=np.zeros(len(shares)), where=known)
+        following = rebalanced(target, ratio).mean(0)
         if np.abs(following - shares).max() < 1e-9:
             break
         shares = following

@@ -6,6 +6,8 @@ equations 3-8 and section 3.3 (high dimensions).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import scipy.linalg
 import scipy.sparse
@@ -13,9 +15,11 @@ import scipy.sparse
 from headstart.errors import ConfigError
 from headstart.progress import say
 from headstart.shift import Adapter, Domain
-from headstart.shift._inputs import Domains, Rows, dense, double
+from headstart.shift._inputs import Domains, Rows, dense
 from headstart.shift._moments import blocks
 
+RIDGE = 1e-5
+SINGLE = 0.1  # noise from which on float32 rows are solved for in float32
 Layer = tuple[np.ndarray, np.ndarray]  # weights (dim, dim_out) and bias (dim_out,), applied as tanh(x W + b)
 
 
@@ -47,7 +51,7 @@ class MSDA(Adapter):
         noise: float = 0.7,
         num_features: int | None = None,
         keep_input: bool = True,
-        ridge: float = 1e-5,
+        ridge: float = RIDGE,
     ) -> None:
         self.num_layers = num_layers
         self.noise = noise
@@ -62,23 +66,10 @@ class MSDA(Adapter):
                 f"{self.num_features} (at least 1), ridge {self.ridge} (at least 0)."
             )
         parts = [domains.source] if domains.single else [domains.source, domains.target]
-        self.restored_ = self._frequent(parts)
-        kept = self.restored_
+        self.restored_ = frequent(parts, self.num_features)
         self.layers_: list[Layer] = []
-        for _ in range(self.num_layers):
-            layer = denoiser(parts, self.noise, kept, self.ridge)
+        for layer, _ in layers(parts, self.num_layers, self.noise, self.restored_, self.ridge):
             self.layers_.append(layer)
-            parts = [hidden(x, layer) for x in parts]
-            kept = np.arange(len(kept))
-
-    def _frequent(self, parts: list[Rows]) -> np.ndarray:
-        dim = parts[0].shape[1]
-        if self.num_features is None or self.num_features >= dim:
-            return np.arange(dim)
-        counts = sum(np.asarray((x != 0).sum(0)).ravel() for x in parts)
-        if np.min(counts) == np.max(counts):
-            say(f"mSDA: all features are equally frequent; the first {self.num_features} are restored.")
-        return np.sort(np.argsort(-counts, kind="stable")[: self.num_features])
 
     def _map(self, x: Rows, domain: Domain) -> np.ndarray:
         outputs = [dense(x)] if self.keep_input else []
@@ -88,22 +79,49 @@ class MSDA(Adapter):
         return np.concatenate(outputs, axis=1)
 
 
+def layers(
+    parts: list[Rows], num_layers: int, noise: float, restored: np.ndarray, ridge: float
+) -> Iterator[tuple[Layer, list[np.ndarray]]]:
+    """Layer upon layer, each with its outputs for all parts, (num, num_restored) each."""
+    for _ in range(num_layers):
+        layer = denoiser(parts, noise, restored, ridge)
+        parts, restored = [hidden(x, layer) for x in parts], np.arange(len(restored))
+        yield layer, parts
+
+
+def frequent(parts: list[Rows], num_features: int | None) -> np.ndarray:
+    """Numbers of the features that are most often not 0, ascending; all of them where no number is given."""
+    dim = parts[0].shape[1]
+    if num_features is None or num_features >= dim:
+        return np.arange(dim)
+    counts = sum(np.asarray((x != 0).sum(0)).ravel() for x in parts)
+    if np.min(counts) == np.max(counts):
+        say(f"mSDA: all features are equally frequent; the first {num_features} are restored.")
+    return np.sort(np.argsort(-counts, kind="stable")[:num_features])
+
+
 def denoiser(parts: list[Rows], noise: float, restored: np.ndarray, ridge: float) -> Layer:
     """One layer in closed form from rows (num, dim), in parts; ``restored``: numbers of the features it gives back."""
-    dim = parts[0].shape[1]
-    s = np.zeros((dim + 1, dim + 1))
+    dim, dtype = parts[0].shape[1], parts[0].dtype
+    # scaled to a diagonal of ones the noise keeps Q far from singular: single precision is enough for single rows
+    exact = np.float32 if dtype == np.float32 and noise >= SINGLE else np.float64
+    s = np.zeros((dim + 1, dim + 1), exact)
     for x in parts:
         for rows in blocks(x):
-            block = double(x[rows])
+            block = x[rows].astype(exact, copy=False)
             s[:dim, :dim] += dense(block.T @ block)
             s[dim, :dim] += np.asarray(block.sum(0)).ravel()
     s[:dim, dim], s[dim, dim] = s[dim, :dim], sum(x.shape[0] for x in parts)
-    survive = np.append(np.full(dim, 1 - noise), 1.0)
-    q = s * np.outer(survive, survive)
-    q[np.diag_indices(dim + 1)] = survive * np.diag(s) + ridge * np.trace(s) / (dim + 1)
-    p = survive[:, None] * s[:, restored]  # (dim + 1, num_restored), the transpose of the paper's
-    w = scipy.linalg.solve(q, p, assume_a="pos", overwrite_a=True, overwrite_b=True, check_finite=False)
-    dtype = parts[0].dtype
+    survive = np.append(np.full(dim, 1 - noise), 1.0).astype(exact)
+    diagonal = survive * np.diag(s) + ridge * np.trace(s) / (dim + 1)  # of the paper's Q
+    size = np.sqrt(np.where(diagonal > 0, diagonal, 1))
+    even = survive / size
+    p = even[:, None] * s[:, restored]  # (dim + 1, num_restored), the transpose of the paper's
+    s *= even
+    s *= even[:, None]
+    s[np.diag_indices(dim + 1)] = diagonal / size**2
+    w = scipy.linalg.solve(s, p, assume_a="pos", overwrite_a=True, overwrite_b=True, check_finite=False)
+    w = w / size[:, None]
     return w[:dim].astype(dtype), w[dim].astype(dtype)
 
 

@@ -7,6 +7,7 @@ The settings are solved one after the other, the strongest first, each begun at 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -17,6 +18,7 @@ from headstart.tasks import Head
 
 SPARSE = 0.25  # share of nearly empty columns from which on they are multiplied as a sparse matrix
 EMPTY = 0.1  # share of values that are not zero below which a column is nearly empty
+RIDGE = 1e-9  # share of the mean squared length of rows that is added to it, for rows that depend on one another
 SMALL = 2**27  # multiplications below which one thread is faster: several wait for each other at every product
 
 
@@ -47,12 +49,27 @@ def minimum(
         gradient: its largest part at which to stop.
         most: steps for each penalty.
     """
+    weight, bias = zip(*path(rows, labels, num_classes, penalties, weights=weights, gradient=gradient, most=most), strict=True)
+    return np.stack(weight), np.stack(bias)
+
+
+def path(
+    rows: np.ndarray, labels: np.ndarray, num_classes: int, penalties: tuple[float, ...], *,
+    weights: np.ndarray | None = None, offset: np.ndarray | float = 0.0, gradient: float = 1e-6, most: int = 200,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:  # fmt: skip
+    """The same one penalty after the other, (classes, dim) and (classes,), for whoever may not want all of them.
+
+    Args:
+        offset: (n, classes) added to the logits: what another classifier says, which this one then corrects.
+    """
+    from scipy.linalg import solve_triangular
     from scipy.optimize import minimize
 
     rows = np.asarray(rows, np.float32)
-    blocks, back = _blocks(rows), None
-    if len(blocks) == 1 and len(rows) < rows.shape[1]:
-        rows, back = _rotated(rows)
+    blocks, lower, original = _blocks(rows), None, rows
+    if len(rows) < rows.shape[1] and sum(part.size for _, part in blocks) > len(rows) ** 2:
+        lower = _lower(blocks)
+        rows = lower.astype(np.float32)
         blocks = [(np.arange(rows.shape[1]), rows)]
     dim = rows.shape[1]
     share = np.full(len(rows), 1 / len(rows)) if weights is None else weights / weights.sum()
@@ -60,7 +77,7 @@ def minimum(
 
     def loss(flat: np.ndarray, penalty: float) -> tuple[float, np.ndarray]:
         single = flat[:size].reshape(num_classes, dim).T.astype(np.float32)  # (dim, classes)
-        logits = sum(part @ single[columns] for columns, part in blocks).astype(np.float64) + flat[size:]
+        logits = sum(part @ single[columns] for columns, part in blocks).astype(np.float64) + flat[size:] + offset
         logits -= logits.max(1, keepdims=True)
         odds = np.exp(logits)
         total = odds.sum(1)
@@ -75,26 +92,29 @@ def minimum(
         slope[size:] = error.sum(0)
         return float(value), slope
 
-    found, flat = [], np.zeros(size + num_classes)
-    with _threads(rows.size * num_classes):
-        for penalty in penalties:
-            ends = {"maxiter": most, "gtol": gradient, "ftol": 1e-4 * gradient}
+    flat = np.zeros(size + num_classes)
+    ends = {"maxiter": most, "gtol": gradient, "ftol": 1e-4 * gradient}
+    for penalty in penalties:
+        with _threads(rows.size * num_classes):
             flat = minimize(loss, flat, (penalty,), "L-BFGS-B", jac=True, options=ends).x
-            found.append(flat)
-    weight = np.stack([flat[:size].reshape(num_classes, dim) for flat in found]).astype(np.float32)
-    return weight if back is None else weight @ back, np.stack([flat[size:] for flat in found]).astype(np.float32)
+            weight = flat[:size].reshape(num_classes, dim).astype(np.float32)
+            if lower is not None:
+                weight = solve_triangular(lower, weight.T, lower=True, trans=1).T.astype(np.float32) @ original
+        yield weight, flat[size:].astype(np.float32)
 
 
-def _rotated(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fewer rows than features: the rows (n, rank) in their own span, and the basis (rank, dim) that leads back.
+def _lower(blocks: list[tuple[np.ndarray, Any]]) -> np.ndarray:
+    """Fewer rows than features: the triangle L (n, n) with L L' = X X', rows that take the place of X.
 
-    The best weights lie in the span of the rows, since the penalty charges for anything beyond it; so the answer is the
-    same, and the search for it has n unknowns a class instead of dim.
+    The best weights lie in the span of the rows, since the penalty charges for anything beyond it: they are X' L'^(-1) u,
+    as long as u, so the answer is the same, and the search for u has n unknowns a class instead of dim.
     """
-    square, basis = np.linalg.eigh(rows.astype(np.float64) @ rows.T)
-    kept = square > 1e-10 * max(square[-1], 1e-30)
-    size, basis = np.sqrt(square[kept]), basis[:, kept]
-    return (basis * size).astype(np.float32), ((basis / size).T @ rows).astype(np.float32)
+    from scipy.linalg import cholesky
+
+    doubles = (part.astype(np.float64) for _, part in blocks)
+    gram: Any = sum(part @ part.T if isinstance(part, np.ndarray) else (part @ part.T).toarray() for part in doubles)
+    gram[np.diag_indices(len(gram))] += RIDGE * max(np.trace(gram) / len(gram), 1e-30)
+    return np.asarray(cholesky(gram, lower=True, overwrite_a=True, check_finite=False))
 
 
 def _blocks(rows: np.ndarray) -> list[tuple[np.ndarray, Any]]:

@@ -81,6 +81,11 @@ def build(kind: str, state: dict[str, Tensor], task: Task | None = None) -> Head
         from headstart.tasks import _layers
 
         head = _layers.empty_like(state)
+    elif kind == "VotingHead":
+        from headstart.tasks._voting import VotingHead
+
+        members, (outputs, dim) = len(state["powers"]), state["members.weight"].shape
+        head = VotingHead(dim, outputs // members, members)
     elif kind in ("RegressionHead", "LabelsHead"):
         from headstart.tasks import _linear
 

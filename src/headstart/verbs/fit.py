@@ -33,6 +33,9 @@ def fit(
     target: Annotated[
         str | None, typer.Option(help="Samples of another domain to adapt to; labels there serve the verdict only.")
     ] = None,
+    target_labels: Annotated[
+        str, typer.Option(help="What labels of the target are for: judge (the verdict), or learn (from half of them).")
+    ] = "judge",
     settings: Annotated[list[str] | None, typer.Option("--set", help="A setting of the approach: name=value.")] = None,
     tuning: Annotated[
         str | None,
@@ -68,6 +71,6 @@ def fit(
         record = fitting.fit(
             data if data is not None else several, model, chosen, out=folder, baseline=baseline, seed=seed, shots=shots,
             budget=seconds(budget) if budget else None, on_bad=on_bad, waive=tuple(waive or ()), labels=labels, paths=paths, text=text, group=group,
-            modality=modality, task=task, target=target,
+            modality=modality, task=task, target=target, target_labels=target_labels,
         )  # fmt: skip
         show_record(record, as_json)

@@ -190,6 +190,14 @@ def test_label_shift_moves_the_bias_only() -> None:
         assert found > plain + 0.08
 
 
+@pytest.mark.parametrize("method", ["mlls", "bbse"])
+def test_label_shift_lives_with_a_class_that_has_no_row(method: str) -> None:
+    """As on the way back, where the guesses that serve as labels need not hold every class."""
+    some = pair()
+    found = logits_of(LabelShift(method).learn(replace(some, num_classes=3), Run(None, 0)), some.target)  # type: ignore[arg-type]
+    assert np.isfinite(found).all() and not (found.argmax(1) == 2).any()
+
+
 def test_importance_listens_to_rows_like_the_target() -> None:
     """The source is half at 0 and half at 6 with opposite labels along the second axis; the target is at 6."""
     rng = np.random.default_rng(0)

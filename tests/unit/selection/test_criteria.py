@@ -74,15 +74,15 @@ def test_deep_embedded_is_the_papers_algorithm() -> None:
     assert scored(criterion("deep_embedded"), some) == pytest.approx(1 - risk, abs=1e-12)
 
 
-def test_the_control_variate_corrects_weights_that_are_off() -> None:
-    """Weights that are 30 % too large and a loss that is 0.4 everywhere: the weighted mean errs, the corrected does not."""
+def test_weights_that_are_all_too_large_do_not_change_the_score() -> None:
+    """Weights that are 30 % too large and a loss that is 0.4 everywhere: neither criterion errs by that."""
     some = evidence(5000)
     labels = np.zeros(5000, int)
     source = np.zeros((5000, 2))
     source[: int(0.4 * 5000), 1] = 1
     off = Evidence(labels, source, 1.3 * some.weights, np.zeros((2, 2)))
     assert scored(criterion("deep_embedded"), off) == pytest.approx(0.6, abs=0.03)
-    assert scored(criterion("importance"), off) == pytest.approx(0.48, abs=0.03)
+    assert scored(criterion("importance"), off) == pytest.approx(0.6, abs=0.03)
 
 
 def test_entropy_by_hand() -> None:
