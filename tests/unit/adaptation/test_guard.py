@@ -53,6 +53,12 @@ def test_one_contradiction_keeps_source_only(other: Evidence, speaks: str) -> No
     assert speaks in found.reasons[0]
 
 
+def test_a_contradiction_within_chance_is_none() -> None:
+    """A row or two of 200 speak against it."""
+    found = guard.decide({"source_only": evidence(0.8, 0.6, 0.7), "other": evidence(0.79, 0.75, 0.695, 3.5)})
+    assert found.name == "other" and "do not contradict" in found.reasons[0]
+
+
 def test_with_few_rows_nothing_is_beyond_chance() -> None:
     few = [Evidence(e.labels[:20], e.source[:20], e.weights[:20], e.target, e.other, e.back[:20])
            for e in (evidence(0.8, 0.6, 0.7), evidence(0.9, 0.9, 0.8, 3.5))]  # fmt: skip

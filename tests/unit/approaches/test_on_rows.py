@@ -142,6 +142,25 @@ def test_msda_and_what_follows_are_one_head(then: str) -> None:
     assert np.allclose(plain.transform(scaled(some.target)), denoised.pair.target, atol=1e-4)
 
 
+def test_what_msda_restores_is_scaled_as_a_whole() -> None:
+    """Fewer than half of its values are zero, and yet the rarest words must not become the loudest."""
+    pair = Msda(5, 0.5, 20).denoise(counts()).pair
+    assert (pair.source == 0).mean() < 0.5 and pair.together
+    whole, single = scaling(pair.source, together=pair.together), scaling(pair.source)
+    assert np.ptp(whole.scale) == 0 and not whole.mean.any() and np.ptp(single.scale) > 0
+
+
+def test_wide_rows_of_words_are_solved_in_their_span() -> None:
+    """Sparse and dense columns, a copy of a row, fewer rows than features: the minimum is scikit-learn's."""
+    rng = np.random.default_rng(4)
+    rows = np.concatenate([rng.poisson(0.05, (60, 80)), rng.normal(size=(60, 120))], 1).astype(np.float32)
+    rows[7] = rows[3]
+    labels = np.arange(60) % 3
+    found = classifier(rows, labels, 3, penalty=0.1).logits(rows)
+    known = LogisticRegression(C=1 / (60 * 0.1), tol=1e-8, max_iter=1000).fit(rows, labels).decision_function(rows)
+    assert np.abs(found - found.mean(1, keepdims=True) - known).max() < 0.02
+
+
 def test_msda_cannot_follow_itself() -> None:
     with pytest.raises(ConfigError, match="cannot go on with itself"):
         Msda(then="msda").following()
