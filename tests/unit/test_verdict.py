@@ -168,6 +168,7 @@ def test_groups_only_widen_and_too_few_claim_nothing() -> None:
     found = verdict(candidate.astype(int), {"b": baseline.astype(int)}, np.ones(200, int), titles={"b": "b"},
                     classes=["x", "y"], groups=[str(i % 5) for i in range(200)])  # fmt: skip
     assert found.answer == "no clear gain" and found.per_class["y"]["answer"] == "no clear gain"
+    assert found.summary.endswith("over b [too few to say]")
 
 
 def test_no_difference_has_an_interval_around_zero() -> None:

@@ -223,6 +223,12 @@ def paired_gain(
     return Gain(mean, (low, high))
 
 
+def shown(interval: Sequence[float]) -> str:
+    """An interval of a gain in points, ``[-0.7, 7.0]``; in words where it says nothing."""
+    low, high = interval
+    return "[too few to say]" if low <= -1 and high >= 1 else f"[{100 * low:.1f}, {100 * high:.1f}]"
+
+
 def _decided(gains: dict[str, Gain], titles: dict[str, str], unit: str) -> tuple[str, Verdict]:
     """The baseline whose comparison decided, and the verdict."""
     answers = {found.answer for found in gains.values()}
@@ -230,7 +236,6 @@ def _decided(gains: dict[str, Gain], titles: dict[str, str], unit: str) -> tuple
     # the comparison that decided: the lowest end of an interval that could turn the answer
     end = 1 if answer == "hurt" else 0
     rival = min(gains, key=lambda name: gains[name].interval[end])
-    low, high = (100 * bound for bound in gains[rival].interval)
-    summary = f"{answer}: {100 * gains[rival].gain:+.1f} {unit} over {titles[rival]} [{low:.1f}, {high:.1f}]"
+    summary = f"{answer}: {100 * gains[rival].gain:+.1f} {unit} over {titles[rival]} {shown(gains[rival].interval)}"
     comparisons = tuple(Comparison(n, titles[n], g.gain, g.interval, g.answer) for n, g in gains.items())
     return rival, Verdict(answer, summary, comparisons, {})

@@ -142,10 +142,12 @@ def points(value: Any) -> str:
 
 
 def bracket(value: Any) -> str:
-    """(0.089, 0.136) -> [8.9, 13.6]"""
+    """(0.089, 0.136) -> [8.9, 13.6]; of a gain that may be anything: [too few to say]"""
     pair = interval(value)
     if pair is None:
         return ""
+    if pair[0] <= -1 and pair[1] >= 1:
+        return "[too few to say]"
     return f"[{100 * pair[0]:.1f}, {100 * pair[1]:.1f}]".replace("-", MINUS)
 
 

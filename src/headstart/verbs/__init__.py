@@ -126,6 +126,8 @@ def seconds(text: str) -> float:
 
 
 def show_record(record: Any, as_json: bool) -> None:
+    from headstart.evaluation.verdict import shown
+
     if not progress.first_process():
         return
     result = record.result
@@ -151,9 +153,8 @@ def show_record(record: Any, as_json: bool) -> None:
     print_scores(result["scores"])
     metric = result["metric"]
     for name, row in result.get("interference", {}).get("tasks", {}).items():
-        low, high = (100 * bound for bound in row["interval"])
         print(f"  {name} beside the others: {row['answer']}, {100 * row['gain']:+.1f} {row['unit']} over the same training "
-              f"alone ({row['alone']:.3f}) [{low:.1f}, {high:.1f}]")  # fmt: skip
+              f"alone ({row['alone']:.3f}) {shown(row['interval'])}")  # fmt: skip
     if result.get("interference", {}).get("delta_m") is not None:
         low, high = (100 * bound for bound in result["interference"]["delta_m_interval"])
         print(f"  delta-m (mean relative gain over tasks alone): {100 * result['interference']['delta_m']:+.1f} % "
@@ -163,11 +164,10 @@ def show_record(record: Any, as_json: bool) -> None:
               f"{100 * row['alone']:.1f} % with a model each")  # fmt: skip
     if result["verdict"]:
         for row in result["verdict"]["comparisons"]:
-            low, high = (100 * bound for bound in row["interval"])
             worth = result["baselines"][row["baseline"]][metric["name"]]
-            shown = "none" if worth is None else f"{worth:.3f}"
+            score = "none" if worth is None else f"{worth:.3f}"
             print(
-                f"  against {row['title']} ({shown}): {100 * row['gain']:+.1f} {metric['gain']} [{low:.1f}, {high:.1f}]"
+                f"  against {row['title']} ({score}): {100 * row['gain']:+.1f} {metric['gain']} {shown(row['interval'])}"
             )
         print(f"verdict: {result['verdict']['summary']}")
     else:
