@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A cache of its own, and a loud failure where a test would reach for the network."""
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)  # weights that a test does not seed are the same whatever ran before it
 
     def refuse(self: socket.socket, address: Any) -> None:
         if self.family != socket.AF_UNIX:
