@@ -51,8 +51,8 @@ class Pair:
         """The same with some rows of the source only."""
         return replace(self, source=self.source[chosen], labels=self.labels[chosen])
 
-    def knowing(self, chosen: np.ndarray) -> Pair:
-        """The same with some of the labelled target rows only.
+    def learnable(self) -> tuple[np.ndarray, np.ndarray]:
+        """The labelled target rows (k, dim) and their class numbers (k,).
 
         Raises:
             Incompatible: there are none.
@@ -62,7 +62,12 @@ class Pair:
                 "This approach learns from labelled samples of the target, and it may use none. Say --target-labels learn "
                 "(target_labels='learn' in Python) with a target of which some samples are labelled."
             )
-        return replace(self, known=self.known[chosen], known_labels=self.known_labels[chosen])
+        return self.known, self.known_labels
+
+    def knowing(self, chosen: np.ndarray) -> Pair:
+        """The same with some of the labelled target rows only."""
+        known, labels = self.learnable()
+        return replace(self, known=known[chosen], known_labels=labels[chosen])
 
     def reversed(self, guesses: np.ndarray) -> Pair:
         """The target, labelled by guesses (m,), as the source, and the source without its labels as the target."""

@@ -40,10 +40,9 @@ class Anchored(Adaptation):
         return fit_on_features(self, backbone, task, split, run)
 
     def learn(self, pair: Pair, run: Run) -> Head:
-        pair = pair.knowing(np.arange(len(pair.known) if pair.known is not None else 0))
-        assert pair.known is not None and pair.known_labels is not None
+        known, labels = pair.learnable()
         scaled = scaling(pair.source, together=pair.together)
-        source, rows, labels = scaled(pair.source), scaled(pair.known), pair.known_labels
+        source, rows = scaled(pair.source), scaled(known)
         start = classifier(source, pair.labels, pair.num_classes, penalty=pair.penalty, seed=run.seed)
         penalty = self.penalty or _chosen(start, rows, labels, run.seed)
         if penalty is None:

@@ -38,13 +38,12 @@ class Tradaboost(Adaptation):
 
         from headstart.shift import TrAdaBoost
 
-        pair = pair.knowing(np.arange(len(pair.known) if pair.known is not None else 0))
-        assert pair.known is not None and pair.known_labels is not None
+        known, labels = pair.learnable()
         scaled = scaling(pair.source, together=pair.together)
-        source, known = scaled(pair.source), scaled(pair.known)
+        source, known = scaled(pair.source), scaled(known)
         penalty = pair.penalty or classifier(source, pair.labels, pair.num_classes, seed=run.seed).penalty
         weak = LogisticRegression(C=1 / (penalty * (len(source) + len(known))), max_iter=500)
-        boosted = TrAdaBoost(weak, self.num_rounds).fit(source, known, pair.labels, pair.known_labels)
+        boosted = TrAdaBoost(weak, self.num_rounds).fit(source, known, pair.labels, labels)
         members = [_whole(one, boosted.classes_, pair.num_classes).after(scaled) for one in boosted.members_]
         return VotingHead.of([m.weight for m in members], [m.bias for m in members], boosted.powers_)
 

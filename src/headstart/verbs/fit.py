@@ -31,7 +31,7 @@ def fit(
         str, typer.Option(help="auto, probe, finetune, scratch or distill; with --target auto, dann, coral and others.")
     ] = "auto",
     target: Annotated[
-        str | None, typer.Option(help="Samples of another domain to adapt to; labels there serve the verdict only.")
+        str | None, typer.Option(help="Samples of another domain to adapt to; labels there serve the verdict, unless --target-labels says more.")
     ] = None,
     target_labels: Annotated[
         str, typer.Option(help="What labels of the target are for: judge (the verdict), or learn (from half of them).")
