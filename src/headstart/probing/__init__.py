@@ -4,6 +4,7 @@ Each module has::
 
     HEADS: tuple[str, ...]                      # what "head" may be; the first is what "auto" stands for
     def fit(task, vectors, labels, options: Options) -> Fitted
+    def mirrors(task, labels) -> bool           # where mirror images may help; without it they are never tried
 
 ``vectors`` are (n, dim) float32 raw features, ``labels`` what ``task.encode`` made of the labels. Regularisation is chosen
 by cross-validation within these samples.
@@ -31,12 +32,14 @@ class Options:
         head: a name out of ``HEADS``.
         groups: n names of what belongs together: no group is on both sides of a fold.
         more: how small classes get synthetic rows.
+        twins: (n, dim) features of the same samples mirrored, learned too where cross-validation is better with them.
     """
 
     head: str
     seed: int = 0
     groups: Sequence[str] | None = None
     more: Synthetic | None = None
+    twins: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,12 @@ def check(task: Task, head: str) -> str:
 def fit(
     task: Task, vectors: np.ndarray, labels: np.ndarray, *,
     head: str = AUTO, seed: int = 0, groups: Sequence[str] | None = None, more: Synthetic | None = None,
+    twins: np.ndarray | None = None,
 ) -> Fitted:  # fmt: skip
     """The head that suits the task, fitted on features.
+
+    Args:
+        twins: see ``Options``; left out where ``mirrors`` says no.
 
     Raises:
         ConfigError, Incompatible: see ``check``.
@@ -77,5 +84,13 @@ def fit(
     name = check(task, head)
     if more and task.kind != "classification":
         raise Incompatible(f"Synthetic rows are made for small classes, and the task is {task.kind}. Leave synthetic out.")
-    found: Fitted = plugins.load("probing", task.kind).fit(task, vectors, labels, Options(name, seed, groups, more))
+    if twins is not None and not mirrors(task, labels):
+        twins = None
+    found: Fitted = plugins.load("probing", task.kind).fit(task, vectors, labels, Options(name, seed, groups, more, twins))
     return found
+
+
+def mirrors(task: Task, labels: np.ndarray) -> bool:
+    """Whether mirror images of the samples, if they have any, are worth a try for these labels."""
+    asked = getattr(plugins.load("probing", task.kind), "mirrors", None)
+    return bool(asked and asked(task, labels))

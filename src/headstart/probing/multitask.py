@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,25 @@ def fit(task: Task, vectors: np.ndarray, labels: np.ndarray, options: Options) -
     assert isinstance(task, MultiTask)
     heads: dict[str, Any] = {}
     said = []
+    for name, one, rows, wanted in blocks(task, labels):
+        groups = None if options.groups is None else [options.groups[int(row)] for row in rows]
+        twins = None if options.twins is None else options.twins[rows]
+        fitted = probing.fit(one, vectors[rows], wanted, seed=options.seed, groups=groups, twins=twins)
+        heads[name] = fitted.head
+        said.append(f"{name}: {fitted.said}")
+    return Fitted(task.joined(heads), "single", "; ".join(said))
+
+
+def mirrors(task: Task, labels: np.ndarray) -> bool:
+    assert isinstance(task, MultiTask)
+    return any(probing.mirrors(one, wanted) for _, one, _, wanted in blocks(task, labels))
+
+
+def blocks(task: MultiTask, labels: np.ndarray) -> Iterator[tuple[str, Task, np.ndarray, np.ndarray]]:
+    """Of each task its name, itself, the rows that have a label of it, and these labels."""
     place = 0
     for name, one in task:
         width = 1 if one.kind in CLASSES else len(one.outputs)
         block, place = labels[:, place : place + width], place + width
         rows = np.flatnonzero(np.isfinite(block).any(1))
-        wanted = block[rows, 0].astype(np.int64) if one.kind in CLASSES else block[rows]
-        groups = None if options.groups is None else [options.groups[int(row)] for row in rows]
-        fitted = probing.fit(one, vectors[rows], wanted, seed=options.seed, groups=groups)
-        heads[name] = fitted.head
-        said.append(f"{name}: {fitted.said}")
-    return Fitted(task.joined(heads), "single", "; ".join(said))
+        yield name, one, rows, block[rows, 0].astype(np.int64) if one.kind in CLASSES else block[rows]

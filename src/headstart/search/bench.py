@@ -52,6 +52,7 @@ class Bench:
     Attributes:
         split: its test side is empty: no trial can see it.
         features: of the training and the validation samples, (n, dim) each.
+        twins: of the mirrored training samples, (n, dim); None where a probe does not learn them.
         epoch: seconds that one pass of full fine-tuning takes; 0 where it is not possible.
     """
 
@@ -61,6 +62,7 @@ class Bench:
     store: Store
     seed: int
     features: tuple[np.ndarray, np.ndarray]
+    twins: np.ndarray | None
     epoch: float
 
     def carry_out(
@@ -89,7 +91,10 @@ class Bench:
     def _probed(self, probe: Probe) -> Head:
         """The head that ``Probe.fit`` comes to, from features that are in memory already."""
         labels, groups = self.task.encode(self.split.train.labels or []), self.split.train.groups
-        return probing.fit(self.task, self.features[0], labels, head=probe.head, seed=self.seed, groups=groups).head
+        twins = None if probe.mirrored == "no" else self.twins
+        return probing.fit(
+            self.task, self.features[0], labels, head=probe.head, seed=self.seed, groups=groups, twins=twins
+        ).head  # fmt: skip
 
     def _judged(self, head: Head, vectors: np.ndarray, seconds: float, epochs: int = 0, cut: bool = False) -> Outcome:
         labels, device = self.split.valid.labels or [], next(iter(head.state_dict().values())).device
@@ -124,8 +129,9 @@ def bench_of(settings: Settings, data: Any, folder: Path) -> Bench:
     task = learn(split.task, split.train.labels or [])
     with waited(folder / ".features", "another process computes the features"):  # and this one then finds them
         train, valid = (extract(backbone, part, store).vectors for part in (split.train, split.valid))
+        twins = Probe().twins(backbone, task, split.train, store)
     epoch = seconds_an_epoch(backbone, task, split) if "gradients" in backbone.provides else 0.0
-    bench = Bench(backbone, task, split, store, settings.seed, (train, valid), epoch)
+    bench = Bench(backbone, task, split, store, settings.seed, (train, valid), twins, epoch)
     for name in plugins.names("solvers"):
         plugins.load("solvers", name)
     # What torch and scikit-learn load at first use is loaded now, and not within the time of the first trial.

@@ -41,6 +41,13 @@ class Table:
             return self
         return Table(*synthetic.grown(way, self.x, self.y, self.num_classes, seed), self.num_classes, self.mean, self.scale)
 
+    def beside(self, twins: np.ndarray | None) -> Table:
+        """With the standardised ``twins`` (n, dim) of its rows, under the same labels; itself without any."""
+        if twins is None:
+            return self
+        x, y = np.concatenate([self.x, twins]), np.concatenate([self.y, self.y])
+        return Table(x, y, self.num_classes, self.mean, self.scale)
+
 
 class Solver(ABC):
     """A kind of head. ``grid`` holds the settings of regularisation to choose from, the strongest first.
@@ -64,11 +71,12 @@ class Solver(ABC):
 
 @dataclass(frozen=True)
 class Fitted:
-    """A head with how it was chosen: the setting, its cross-validated accuracy, and that of the others."""
+    """A head with how it was chosen: the setting, its cross-validated accuracy and log loss, the accuracy of the others."""
 
     head: Head
     setting: float
     accuracy: float
+    loss: float
     tried: dict[float, float]
 
 
@@ -81,6 +89,7 @@ def fit(
     seed: int = 0,
     groups: Sequence[str] | None = None,
     more: Synthetic | None = None,
+    twins: np.ndarray | None = None,
 ) -> Fitted:
     """Fit the head ``name`` ("logistic", "ridge", "svm", "knn") on features.
 
@@ -94,17 +103,20 @@ def fit(
         labels: (n,) class numbers.
         groups: n names of what belongs together (patient, speaker): no group is on both sides of a fold.
         more: how small classes get synthetic rows, which are made within each fold and never held out.
+        twins: (n, dim) features of the same samples in another view, learned beside them and never held out.
     """
     solver: Solver = plugins.variant("solvers", name, Solver)()
     table = standardised(vectors, labels, num_classes)
+    others = None if twins is None else ((twins - table.mean) / table.scale).astype(np.float32)
+    whole = table.beside(others).grown(more, seed)
     folds = fold_numbers(labels, seed, groups)
     if folds is None:
         setting = solver.grid[len(solver.grid) // 2]
-        return Fitted(solver.solve(table.grown(more, seed), setting, seed), setting, float("nan"), {})
+        return Fitted(solver.solve(whole, setting, seed), setting, float("nan"), float("nan"), {})
     held_out = [np.empty((len(labels), num_classes)) for _ in solver.grid]
     for fold in np.unique(folds):
         inside, outside = folds != fold, folds == fold
-        known = table.rows(inside).grown(more, seed)
+        known = table.rows(inside).beside(None if others is None else others[inside]).grown(more, seed)
         for store, values in zip(held_out, solver.logits(known, table.x[outside], solver.grid, seed), strict=True):
             store[outside] = values
     tried = {s: float((z.argmax(1) == labels).mean()) for s, z in zip(solver.grid, held_out, strict=True)}
@@ -112,9 +124,9 @@ def fit(
     scales = [1.0] * len(divisors) if solver.probabilistic else divisors
     losses = [log_loss(z / scale, labels) for z, scale in zip(held_out, scales, strict=True)]
     best = min(range(len(solver.grid)), key=lambda i: (losses[i], i))
-    head = solver.solve(table.grown(more, seed), solver.grid[best], seed)
+    head = solver.solve(whole, solver.grid[best], seed)
     _cool(head, divisors[best])
-    return Fitted(head, solver.grid[best], tried[solver.grid[best]], tried)
+    return Fitted(head, solver.grid[best], tried[solver.grid[best]], losses[best], tried)
 
 
 def refit(name: str, vectors: np.ndarray, labels: np.ndarray, num_classes: int, setting: float, *, seed: int = 0) -> Head:

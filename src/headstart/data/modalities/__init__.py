@@ -27,6 +27,8 @@ class Modality(ABC):
         fingerprint_space: where a store keeps fingerprints; it changes whenever ``fingerprint`` changes.
         fingerprint_threshold: from this inner product on, two samples count as copies of each other.
         scan_side: the ``min_side`` that suffices for ``fingerprint`` and ``check``.
+        twin: the augmentation that makes of every sample another one which mostly means the same, always in the same way,
+            as a recipe spells it; "" where there is none.
     """
 
     noun: ClassVar[tuple[str, str]]
@@ -34,6 +36,7 @@ class Modality(ABC):
     fingerprint_space: ClassVar[str]
     fingerprint_threshold: ClassVar[float]
     scan_side: ClassVar[int | None] = None
+    twin: ClassVar[str] = ""
 
     @abstractmethod
     def decode(self, item: Item, min_side: int | None = None, name: str | None = None) -> Value:

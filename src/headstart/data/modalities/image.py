@@ -63,6 +63,7 @@ class Image(Modality):
     fingerprint_space = "fingerprint-image-1"
     fingerprint_threshold = TINY_ALIKE
     scan_side = 4 * FINGERPRINT_SIDE
+    twin = "flip:chance=1"
 
     def decode(self, item: Item, min_side: int | None = None, name: str | None = None) -> np.ndarray:
         """uint8 RGB of shape (height, width, 3), turned upright as its EXIF entry says.
