@@ -57,12 +57,12 @@ class FineTune(Approach):
     average: decay of the moving average of weights; 0 for none.
     boundary: what frozen stages output is computed once and kept, up to so many GB on the disk; 0 computes it anew in
         every epoch. Augmentation and mix change what they see, so with these nothing is kept.
+    adapters: width of a small bottleneck between the shared features and the head of each task (soft sharing, Houlsby et al.
+        2019); it begins as if it were not there. 0: none, which is hard sharing.
     balance: how several tasks share a model: "fixed" (weights tuned by an epoch each), "fixed:1+0.5", "uncertainty", "dwa",
         "gradnorm", "pcgrad", "cagrad:0.4" or "nashmtl"; nothing for a single task.
     sampling: of several data sets: "proportional" draws every sample once an epoch, "balanced" as many of each set; "auto"
         balances where one has 10 times the samples of another.
-    adapters: width of a small bottleneck between the shared features and the head of each task (soft sharing, Houlsby et al.
-        2019); it begins as if it were not there. 0: none, which is hard sharing.
     still_norms: batch norms keep the statistics of pretraining. Those of small batches from another domain
         differ so much that the head, fitted to the old ones, no longer fits (on digits the loss went from 0.3
         to 600).
@@ -84,9 +84,9 @@ class FineTune(Approach):
     average: float = 0.0
     boundary: float = 4.0
     still_norms: bool = True
+    adapters: int = 0
     balance: str = "fixed"
     sampling: Literal["auto", "proportional", "balanced"] = "auto"
-    adapters: int = 0
     needs = frozenset({"vector", "gradients"})
     kinds = frozenset()
 
