@@ -4,7 +4,8 @@
 
 Every row of a part starts from the same pretrained weights with the same samples and epochs; the twins do so with one task
 each. Delta-m (Maninis et al. 2019) compares test samples with the twins', merits averaged over seeds; its interval is a
-bootstrap over test samples. Milliseconds a step are those of the processor, validation after every epoch included.
+bootstrap over test samples. Rows with adapters are compared with the same twins, which have none. Milliseconds a step are
+those of the processor, validation after every epoch included.
 """
 
 from __future__ import annotations
@@ -189,10 +190,11 @@ def compare(part: Part, ways: list[str], options: argparse.Namespace, found: Rep
             progress(f"{part.title}, seed {seed}: twin {name}, {time.perf_counter() - begun:.0f} s")
         keep("twins: a model a task", said)
         alone_cost = cost(models, split.test, spent)
-        for way in ways:
+        soft = [(f"{ways[0]}, adapters of {width}", ways[0], width) for width in options.adapters] if ways else []
+        for way, balance, width in [*((way, way, 0) for way in ways), *soft]:
             clock, run_begun = Clock(), time.perf_counter()
             run = Run(seed=seed, store=store, watch=clock)
-            shared = replace(settings, balance=way).fit(backbone, task, split, run)
+            shared = replace(settings, balance=balance, adapters=width).fit(backbone, task, split, run)
             spent = time.perf_counter() - run_begun
             keep(way, task.parts(shared.probabilities(split.test)))
             steps.setdefault(way, []).append(clock.seconds / (settings.epochs * steps_of(split.train, settings)))
@@ -332,6 +334,7 @@ if __name__ == "__main__":
             parser.add_argument("--seeds", type=numbers, default=[0, 1, 2]),
             parser.add_argument("--parts", default="mobilenet,embedded,digits,texts,heart"),
             parser.add_argument("--ways", default=WAYS),
+            parser.add_argument("--adapters", type=numbers, default=[16], help="Widths, beside the first way."),
             parser.add_argument("--epochs", type=int, default=0, help="Instead of those of each part."),
         ),
     )

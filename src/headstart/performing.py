@@ -17,6 +17,7 @@ from headstart.data import Dataset, Split
 from headstart.data import read as read_data
 from headstart.data.duplicates import clusters, drop_unreadable, scan
 from headstart.data.split import split as split_data
+from headstart.data.split import with_validation
 from headstart.errors import ConfigError
 from headstart.progress import say
 from headstart.runs import Settings
@@ -215,10 +216,7 @@ def load_split(settings: Settings, store: Store, data: Any = None) -> Split:
         strata = learn(kind.task, whole.labels or []).strata(whole.labels or [])
     shots = None if several else settings.shots  # each was cut by itself
     split = split_data(whole, seed=settings.seed, shots=shots, clusters=clusters(found), strata=strata)
-    split = replace(split, task=kind.task)
-    if not len(split.valid):
-        note = "too few samples for a validation part; what has to be chosen is chosen on the training samples"
-        split = replace(split, valid=split.train, notes=(*split.notes, note))
+    split = with_validation(replace(split, task=kind.task))
     for note in dict.fromkeys((*whole.notes, *split.notes)):
         say(f"note: {note}")
     what = f" of {len(split.train.classes)} classes" if kind.task == "classification" else ""

@@ -23,7 +23,7 @@ from headstart.runs import Settings, read_settings
 from headstart.store import Store
 from headstart.tasks import learn
 from headstart.training.batches import Batches
-from tiny import backbone, dataset, saved
+from tiny import backbone, dataset, frozen_bytes, saved
 
 
 @pytest.fixture(autouse=True)
@@ -138,3 +138,32 @@ def test_a_run_of_several_can_be_repeated(tmp_path: Path) -> None:
     assert set(run.predictor.predict(shapes().subset([0]))[0].value) == {"shape", "size"}
     with pytest.raises(hs.HeadstartError, match="came from memory"):
         hs.rerun(tmp_path / "run")
+
+
+def test_a_run_of_several_files_is_repeated_from_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From another folder, with names that TOML has to quote, in the order in which they were given."""
+    from PIL import Image
+
+    names = {"a shape": ("kind", shapes(9)), "éc.lat": ("label", sizes())}
+    for place, (column, part) in enumerate(names.values()):
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        for i, item in enumerate(part.items):
+            Image.fromarray(np.asarray(item)).save(folder / f"{i}.png")
+        rows = [f"{i}.png,{label}" for i, label in enumerate(part.labels or ())]
+        (folder / "labels.csv").write_text("\n".join([f"path,{column}", *rows]))
+    monkeypatch.chdir(tmp_path)
+    words = ["fit", "--data", "éc.lat=1/labels.csv", "--data", "a shape=0/labels.csv", "--labels", "éc.lat=label,a shape=kind", "--model",
+             str(saved(tmp_path / "tiny")), "--set", "epochs=1", "--set", "batch_size=8", "--set", "augment=", "--set", "adapters=3",
+             "--set", "balance=fixed:1+1", "--approach", "finetune", "--baseline", "none"]  # fmt: skip
+    found = CliRunner().invoke(app, [*words, "--out", "run"])
+    assert found.exit_code == 0, found.output
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = CliRunner().invoke(app, ["rerun", str(tmp_path / "run"), "--out", "again"])
+    assert found.exit_code == 0, found.output
+    first, again = hs.load_record(tmp_path / "run"), hs.load_record("again")
+    assert list(read_settings(Path("again")).datasets) == ["éc.lat", "a shape"] == list(again.scores["tasks"])
+    assert again.scores == first.scores and again.result["data"] == first.result["data"]
+    assert frozen_bytes(again.predictor.head) == frozen_bytes(first.predictor.head)
+    assert "heads.0.adapter.down.weight" in frozen_bytes(again.predictor.head)

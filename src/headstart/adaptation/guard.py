@@ -15,7 +15,7 @@ import numpy as np
 
 from headstart import plugins
 from headstart.metrics.paired import interval
-from headstart.selection import Criterion, Evidence, errors, scored
+from headstart.selection import Criterion, Evidence, merits_of, scored
 
 VOTES = ("reverse", "importance", "deep_embedded", "agreement")
 SURE = 0.95  # confidence of the interval that has to leave out zero
@@ -31,8 +31,7 @@ class Decision:
 
 def scores(evidence: Evidence) -> dict[str, float]:
     """Every criterion's score, by its name."""
-    kinds = {name: plugins.variant("selection", name, Criterion) for name in plugins.names("selection")}
-    return {name: scored(kind(), evidence) for name, kind in kinds.items()}
+    return {name: scored(_criterion(name), evidence) for name in plugins.names("selection")}
 
 
 def decide(candidates: dict[str, Evidence], seed: int = 0) -> Decision:
@@ -42,10 +41,9 @@ def decide(candidates: dict[str, Evidence], seed: int = 0) -> Decision:
         candidates: evidence by name; the first is the bar, the classifier of the source alone.
     """
     bar, *others = candidates
-    wrong = errors(candidates[bar].back, candidates[bar].labels)
     gains, against = {}, {}
     for name in others:
-        better = wrong - errors(candidates[name].back, candidates[name].labels)
+        better = _gains("reverse", candidates[bar], candidates[name])
         gains[name] = (float(better.mean()), interval(better, confidence=SURE, seed=seed))
         against[name] = [rule for rule in VOTES if _worse(rule, candidates[bar], candidates[name], seed)]
     sound = [name for name in others if gains[name][1][0] > 0 and not against[name]]
@@ -68,22 +66,18 @@ def decide(candidates: dict[str, Evidence], seed: int = 0) -> Decision:
 
 def _worse(rule: str, bar: Evidence, other: Evidence, seed: int) -> bool:
     """Whether the criterion speaks against the other one beyond chance."""
-    difference = _charges(rule, other) - _charges(rule, bar)
-    return interval(difference, confidence=SURE, seed=seed)[0] > 0
+    return interval(_gains(rule, bar, other), confidence=SURE, seed=seed)[1] < 0
 
 
-def _charges(rule: str, evidence: Evidence) -> np.ndarray:
-    """What the rows cost by a criterion, (n,) or (m,): their mean is one less its score, up to a constant."""
-    if rule == "agreement":
-        return (evidence.target.argmax(1) != evidence.other.argmax(1)).astype(float)
-    if rule == "reverse":
-        return errors(evidence.back, evidence.labels)
-    weights = evidence.weights / evidence.weights.mean()
-    weighted = weights * errors(evidence.source, evidence.labels)
-    if rule == "importance" or weights.std() < 1e-6:
-        return weighted
-    slope = np.cov(weighted, weights)[0, 1] / weights.var(ddof=1)  # deep embedded validation: its control variate
-    return np.asarray(weighted - slope * (weights - 1))
+def _gains(rule: str, bar: Evidence, other: Evidence) -> np.ndarray:
+    """(n,) or (m,) by how much each row speaks more for the other one than for the bar."""
+    criterion = _criterion(rule)
+    return merits_of(criterion, other) - merits_of(criterion, bar)
+
+
+def _criterion(name: str) -> Criterion:
+    kind: type[Criterion] = plugins.variant("selection", name, Criterion)
+    return kind()
 
 
 def _why(name: str, gains: dict[str, tuple[float, tuple[float, float]]], against: dict[str, list[str]]) -> str:

@@ -24,6 +24,7 @@ from headstart.models.backbone import Backbone
 from headstart.predictor import Predictor
 from headstart.progress import say
 from headstart.tasks import Head, Task
+from headstart.tasks._adapters import adapted, adapter_parameters
 from headstart.tasks._heads import LinearHead
 from headstart.tasks._weights import balanced
 from headstart.training.batches import Batches
@@ -31,7 +32,7 @@ from headstart.training.optimiser import LARGEST_RATE
 from headstart.training.run import Run, sow
 from headstart.tuning import Choice, Evidence, Tuning, decayed
 
-FITTED_HEAD, FRESH_HEAD = 2.0, 10.0  # times the rate of the backbone: a head that starts at random has far to go
+FITTED_HEAD, FRESH_HEAD = 2.0, 10.0  # times the rate of the backbone: what starts at random, adapters too, has far to go
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class FineTune(Approach):
     average: decay of the moving average of weights; 0 for none.
     boundary: what frozen stages output is computed once and kept, up to so many GB on the disk; 0 computes it anew in
         every epoch. Augmentation and mix change what they see, so with these nothing is kept.
+    adapters: width of a small bottleneck between the shared features and the head of each task (soft sharing, Houlsby et al.
+        2019); it begins as if it were not there. 0: none, which is hard sharing.
     balance: how several tasks share a model: "fixed" (weights tuned by an epoch each), "fixed:1+0.5", "uncertainty", "dwa",
         "gradnorm", "pcgrad", "cagrad:0.4" or "nashmtl"; nothing for a single task.
     sampling: of several data sets: "proportional" draws every sample once an epoch, "balanced" as many of each set; "auto"
@@ -81,6 +84,7 @@ class FineTune(Approach):
     average: float = 0.0
     boundary: float = 4.0
     still_norms: bool = True
+    adapters: int = 0
     balance: str = "fixed"
     sampling: Literal["auto", "proportional", "balanced"] = "auto"
     needs = frozenset({"vector", "gradients"})
@@ -93,7 +97,7 @@ class FineTune(Approach):
         if isinstance(chosen, Tuning):  # what cannot move is refused before any work
             sow(run.seed, 3)
             chosen.groups(copy.deepcopy(backbone), self.learning_rate or backbone.rate)
-        head = self._head(backbone, task, split, run)
+        head = self._adapted(self._head(backbone, task, split, run), backbone, run)
         if isinstance(chosen, Choice):
             chosen, why = chosen.choose(backbone, self._evidence(backbone, head, task, split, run, care))
             say(f"{run.stage}: {why}")
@@ -118,6 +122,8 @@ class FineTune(Approach):
             raise ConfigError(f"$.approach.boundary: expected how many GB may be kept, 0 or more, got {self.boundary:g}")
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"$.approach.label_smoothing: expected 0 to less than 1, got {self.label_smoothing:g}")
+        if self.adapters < 0:
+            raise ConfigError(f"$.approach.adapters: expected a width of 1 or more, or 0 for none, got {self.adapters}")
         mixings = mixing.listed(self.mix)
         if mixings and backbone.card.modality != "image":
             raise Incompatible(
@@ -145,6 +151,20 @@ class FineTune(Approach):
             )
         return head
 
+    def _adapted(self, head: Head, backbone: Backbone, run: Run) -> Head:
+        """The head behind an adapter for each task, where there are to be any; how large they are is said."""
+        if not self.adapters:
+            return head
+        sow(run.seed, 4)
+        made = adapted(head, backbone.spec.dim, self.adapters)
+        count = sum(entry.numel() for entry in adapter_parameters(made))
+        total = sum(entry.numel() for entry in backbone.parameters())
+        note = (f"an adapter of width {self.adapters} a task, between the {backbone.spec.dim} features and the head: {count:,} "
+                f"parameters in all, beside {total:,} of the backbone")  # fmt: skip
+        say(f"{run.stage}: {note}")
+        run.record({"epoch": 0, "train_loss": None, "note": note})
+        return made
+
     def _balance(
         self, backbone: Backbone, head: Head, task: Task, split: Split, run: Run, chosen: Tuning, care: Care
     ) -> str:
@@ -170,7 +190,11 @@ class FineTune(Approach):
         moving = sum(parameter.numel() for group in groups for parameter in group["params"])
         name = type(chosen).__module__.rpartition(".")[2]
         say(f"{run.stage}: the tuning {name} moves {moving:,} parameters; the backbone has {total:,}")
-        groups += decayed(list(head.parameters()), (FITTED_HEAD if self.start == "probe" else FRESH_HEAD) * rate)
+        fresh = adapter_parameters(head)
+        added = {id(parameter) for parameter in fresh}
+        fitted = [parameter for parameter in head.parameters() if id(parameter) not in added]
+        groups += decayed(fitted, (FITTED_HEAD if self.start == "probe" else FRESH_HEAD) * rate)
+        groups += decayed(fresh, FRESH_HEAD * rate)
         if any(penalty.replaces_decay for penalty in care.penalties.values()):
             groups = [{**group, "weight_decay": 0.0} for group in groups]
         state = train(backbone, head, task, split, run, groups=groups, settings=self, care=care)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -84,6 +84,14 @@ def split(
         notes += _limit(dataset, codes, sides, shots, rng)
     train, validation, held_out = (dataset.subset(np.flatnonzero(sides == side)) for side in range(3))
     return Split(train, validation, held_out, notes=tuple(notes))
+
+
+def with_validation(found: Split) -> Split:
+    """The split with its training samples as validation part where it has none, which its notes then say."""
+    if len(found.valid):
+        return found
+    note = "too few samples for a validation part; what has to be chosen is chosen on the training samples"
+    return replace(found, valid=found.train, notes=(*found.notes, note))
 
 
 def _codes(dataset: Dataset) -> np.ndarray:

@@ -45,17 +45,25 @@ class Evidence:
 
 
 class Criterion(ABC):
-    """A score of a candidate from evidence; higher is better. ``needs``: the parts of the evidence that it looks at."""
+    """Scores a candidate from evidence; higher is better. ``needs``: the parts of the evidence that it looks at."""
 
     needs: frozenset[str]
 
     @abstractmethod
-    def score(self, evidence: Evidence) -> float:
-        """The score; its scale is the criterion's own."""
+    def merits(self, evidence: Evidence) -> np.ndarray:
+        """(n,) or (m,) how much each row speaks for the candidate; their mean is the score. The scale is the criterion's own.
+
+        Those of two candidates, from evidence of the same rows, are compared row by row.
+        """
 
 
 def scored(criterion: Criterion, evidence: Evidence) -> float:
-    """The score, once the evidence is known to be there.
+    """The score of a candidate, the mean of its rows' merits."""
+    return float(merits_of(criterion, evidence).mean())
+
+
+def merits_of(criterion: Criterion, evidence: Evidence) -> np.ndarray:
+    """The merits, once the evidence is known to be there.
 
     Raises:
         ConfigError: the evidence lacks a part that the criterion needs.
@@ -66,7 +74,7 @@ def scored(criterion: Criterion, evidence: Evidence) -> float:
         raise ConfigError(
             f"The criterion {name} needs {', '.join(sorted(lacking))}, and the evidence has no such part."
         )
-    return float(criterion.score(evidence))
+    return criterion.merits(evidence)
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from headstart.selection import Criterion, Evidence
 
 
@@ -17,5 +19,5 @@ class Agreement(Criterion):
 
     needs = frozenset({"target", "other"})
 
-    def score(self, evidence: Evidence) -> float:
-        return float((evidence.target.argmax(1) == evidence.other.argmax(1)).mean())
+    def merits(self, evidence: Evidence) -> np.ndarray:
+        return (evidence.target.argmax(1) == evidence.other.argmax(1)).astype(np.float64)

@@ -18,6 +18,6 @@ class Entropy(Criterion):
 
     needs = frozenset({"target"})
 
-    def score(self, evidence: Evidence) -> float:
+    def merits(self, evidence: Evidence) -> np.ndarray:
         found = probabilities(evidence.target)
-        return float((found * np.log(np.maximum(found, 1e-300))).sum(1).mean())
+        return np.asarray((found * np.log(np.maximum(found, 1e-300))).sum(1))

@@ -18,5 +18,5 @@ class Importance(Criterion):
 
     needs = frozenset({"labels", "source", "weights"})
 
-    def score(self, evidence: Evidence) -> float:
-        return 1 - float(np.average(errors(evidence.source, evidence.labels), weights=evidence.weights))
+    def merits(self, evidence: Evidence) -> np.ndarray:
+        return 1 - evidence.weights / evidence.weights.mean() * errors(evidence.source, evidence.labels)

@@ -26,21 +26,21 @@ class Neighbourhood(Criterion):
     temperature: float = 0.05
     needs = frozenset({"target"})
 
-    def score(self, evidence: Evidence) -> float:
-        """The mean entropy of the neighbourhoods; of more than ``MOST`` rows, that many at even distances are looked at."""
+    def merits(self, evidence: Evidence) -> np.ndarray:
+        """The entropies of the neighbourhoods; of more than ``MOST`` rows, that many at even distances are looked at."""
         logits = evidence.target
         if len(logits) > MOST:
             logits = logits[np.linspace(0, len(logits) - 1, MOST).astype(int)]
         if len(logits) < 2:
-            return 0.0
+            return np.zeros(len(logits))
         found = probabilities(logits)
         found /= np.linalg.norm(found, axis=1, keepdims=True)
-        total = 0.0
+        entropies = np.empty(len(found))
         for start in range(0, len(found), BLOCK):
             rows = found[start : start + BLOCK]
             similar = rows @ found.T / self.temperature  # (block, m)
             similar[np.arange(len(rows)), start + np.arange(len(rows))] = -np.inf  # nobody is a neighbour of himself
             logs = log_softmax(similar, axis=1)
             shares = np.exp(logs)
-            total -= float((shares * np.where(shares > 0, logs, 0.0)).sum())
-        return total / len(found)
+            entropies[start : start + BLOCK] = -(shares * np.where(shares > 0, logs, 0.0)).sum(1)
+        return entropies

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from headstart.selection import Criterion, Evidence, errors
 
 
@@ -17,5 +19,5 @@ class Reverse(Criterion):
 
     needs = frozenset({"labels", "back"})
 
-    def score(self, evidence: Evidence) -> float:
-        return 1 - float(errors(evidence.back, evidence.labels).mean())
+    def merits(self, evidence: Evidence) -> np.ndarray:
+        return 1 - errors(evidence.back, evidence.labels)

@@ -91,8 +91,13 @@ def build(kind: str, state: dict[str, Tensor], task: Task | None = None) -> Head
 
         outputs, dim = state["linear.weight"].shape
         head = {"RegressionHead": _linear.RegressionHead, "LabelsHead": _linear.LabelsHead}[kind](dim, outputs)
-    elif kind == "SeveralHead" and task is not None:
-        head = task.head(state["heads.0.linear.weight"].shape[1])
+    elif kind in ("SeveralHead", "AdaptedHead") and task is not None:
+        from headstart.tasks._adapters import adapted
+
+        down = state.get("adapter.down.weight", state.get("heads.0.adapter.down.weight"))  # (width, dim)
+        head = task.head((state["heads.0.linear.weight"] if down is None else down).shape[1])
+        if down is not None:
+            head = adapted(head, down.shape[1], len(down))
     elif kind == "OrdinalHead":
         from headstart.tasks import _linear
 

@@ -7,16 +7,18 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
+from headstart import defaults
 from headstart import models as zoo
 from headstart.approaches import Approach
 from headstart.config import dump_json, to_dict
 from headstart.data import Dataset
 from headstart.data.split import split as split_data
+from headstart.data.split import with_validation
 from headstart.errors import HeadstartError, RunError
 from headstart.progress import hushed
 from headstart.store import Store
@@ -48,6 +50,8 @@ class Cell:
     Attributes:
         right: for each test sample, in order of its name, 1 where the answer was right.
         names: a digest of the names of the test samples: equal digests can be paired.
+        groups: for each test sample the number of its group; empty where the data have no groups.
+        notes: what the user must know about how the samples were split and what the model cannot take of them.
         valid: accuracy on the validation samples, by which the best approach of a size is chosen.
         samples: training samples.
         seconds: that adapting took.
@@ -61,6 +65,13 @@ class Cell:
     samples: int = 0
     seconds: float = 0.0
     problem: str = ""
+    groups: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def owners(self) -> np.ndarray | None:
+        """The groups as the intervals take them; None where there are none."""
+        return np.asarray(self.groups) if self.groups else None
 
     @property
     def accuracy(self) -> float:
@@ -72,8 +83,9 @@ def label_of(shots: int | None) -> str:
 
 
 def path_of(folder: Path, plan: Plan, identity: str) -> Path:
-    """Of a cell's file: readable, and different for other data or settings."""
-    digest = hashlib.blake2b(json.dumps([asdict(plan), identity]).encode(), digest_size=6).hexdigest()
+    """Of a cell's file: readable, and different for other data or settings, and where a cell holds something else."""
+    holds = [entry.name for entry in fields(Cell)]
+    digest = hashlib.blake2b(json.dumps([asdict(plan), identity, holds]).encode(), digest_size=6).hexdigest()
     words = [plan.approach, plan.model, label_of(plan.shots), str(plan.seed)]
     name = "-".join(re.sub(r"[^\w.]+", "_", word)[-24:] for word in words)
     return folder / f"{name}-{digest}.json"
@@ -89,7 +101,8 @@ def known(path: Path, plan: Plan) -> Cell | None:
         return None
     try:
         facts = json.loads(path.read_text("utf-8"))
-        return Cell(plan, tuple(facts["right"]), facts["names"], facts["valid"], facts["samples"], facts["seconds"])
+        return Cell(plan, tuple(facts["right"]), facts["names"], facts["valid"], facts["samples"], facts["seconds"],
+                    groups=tuple(facts["groups"]), notes=tuple(facts["notes"]))  # fmt: skip
     except (ValueError, KeyError, TypeError) as problem:
         raise RunError(f"{path} is damaged ({problem!r}). Delete it, and the cell is computed again.") from problem
 
@@ -97,13 +110,13 @@ def known(path: Path, plan: Plan) -> Cell | None:
 def find(plan: Plan, approach: Approach, dataset: Dataset, clusters: np.ndarray, store: Store, path: Path) -> Cell:
     """Adapt the model as the plan says and test it; a refusal of the approach or the model becomes the cell's problem."""
     try:
-        cut = split_data(dataset, seed=plan.seed, shots=plan.shots, clusters=clusters)
-        split = cut if len(cut.valid) else replace(cut, valid=cut.train)
+        split = with_validation(split_data(dataset, seed=plan.seed, shots=plan.shots, clusters=clusters))
         backbone = zoo.load(plan.model)
         task = Classification.learn(split.train.labels or [])
         sow(plan.seed, 0)
-        begun = time.perf_counter()
         with hushed():
+            notes = (*split.notes, *defaults.cut_notes(backbone, split))
+            begun = time.perf_counter()
             made = approach.fit(backbone, task, split, Run(seed=plan.seed, store=store))
         seconds = time.perf_counter() - begun
         test = ordered(split.test)
@@ -112,7 +125,9 @@ def find(plan: Plan, approach: Approach, dataset: Dataset, clusters: np.ndarray,
     except HeadstartError as problem:
         return Cell(plan, problem=str(problem))
     digest = hashlib.blake2b("\n".join(test.names).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    cell = Cell(plan, tuple(int(r) for r in right), digest, float(valid.mean()), len(split.train), seconds)
+    groups = () if test.groups is None else np.unique(np.asarray(test.groups), return_inverse=True)[1].tolist()
+    cell = Cell(plan, tuple(int(r) for r in right), digest, float(valid.mean()), len(split.train), seconds,
+                groups=tuple(groups), notes=notes)  # fmt: skip
     write_atomically(path, dump_json({**to_dict(plan), **to_dict(replace(cell, plan=plan))}).encode())
     return cell
 
@@ -129,5 +144,3 @@ def table(cells: Sequence[Cell]) -> dict[tuple[str, str, int | None], list[Cell]
         if not cell.problem:
             found.setdefault((cell.plan.model, cell.plan.approach, cell.plan.shots), []).append(cell)
     return found
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,13 @@ from headstart.data import Dataset
 from headstart.data import read as read_data
 from headstart.data.duplicates import clusters, drop_unreadable, scan
 from headstart.errors import ConfigError, DataError, ModelError
+from headstart.evaluation.verdict import LEAST_GROUPS, shown
 from headstart.progress import say, track
 from headstart.report.pages import write_page
 from headstart.store import Store
 from headstart.training.checkpoint import write_atomically
 from headstart.trials import statistics
 from headstart.trials.cells import Cell, Plan, find, known, label_of, path_of, table
-
-GROUPED = ("the samples belong to groups, and the intervals here count samples, not groups: they are too narrow for other groups",)
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class Comparison:
                      for c in cells]  # fmt: skip
             lines.append(f"{f'{model}  {approach}':<{width}}" + "".join(f"  {text:>26}" for text in shown))
         lines += [f"not computed: {row['what']}: {row['why']}" for row in self.problems]
+        lines += [f"note: {note}" for note in self.notes]
         return "\n".join([*lines, *(f"- {answer}" for answer in self.answers)])
 
 
@@ -156,7 +157,43 @@ def judged(dataset: Dataset, folder: str, seeds: int, cells: Sequence[Cell]) -> 
     problems = {(f"{c.plan.model}, {c.plan.approach}", c.problem) for c in cells if c.problem}
     told = tuple({"what": what, "why": why} for what, why in sorted(problems))
     return Comparison(dataset.origin, folder, seeds, tuple(curves), tuple(gains), tuple(answers(by_key, dataset)), told,
-                      (*dataset.notes, *(GROUPED if dataset.groups is not None else ())))  # fmt: skip
+                      (*dataset.notes, *about_groups(cells), *noted(cells)))  # fmt: skip
+
+
+def about_groups(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """What must be said of intervals where samples belong to groups."""
+    numbers = {len(set(cell.groups)) for cell in cells if cell.groups}
+    if not numbers:
+        return ()
+    least, most = min(numbers), max(numbers)
+    many = f"{least} {'group' if most == 1 else 'groups'}" if least == most else f"{least} to {most} groups, by seed"
+    if least >= LEAST_GROUPS:
+        return (f"the test samples are of {many}: intervals and differences count groups rather than samples",)
+    return (f"the test samples are of {many}, too few (at least {LEAST_GROUPS}) to say anything about other groups, so no difference is "
+            "claimed; intervals of accuracies hold for samples of these groups alone",)  # fmt: skip
+
+
+def noted(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """The notes of cells, each once, with the models, sizes and seeds that it is about unless these are all."""
+    done = [cell for cell in cells if not cell.problem]
+    where: dict[str, list[Plan]] = {}
+    for cell in done:
+        for note in dict.fromkeys(cell.notes):
+            where.setdefault(note, []).append(cell.plan)
+    return tuple(f"{_about(plans, [cell.plan for cell in done])}{note}" for note, plans in where.items())
+
+
+def _about(some: Sequence[Plan], whole: Sequence[Plan]) -> str:
+    """Of what a note is: ``5 a class, seeds 0, 2: ``; empty where it is of everything."""
+    told = []
+    models, sizes, seeds = ({getattr(plan, part) for plan in some} for part in ("model", "shots", "seed"))
+    if models != {plan.model for plan in whole}:
+        told.append(" and ".join(sorted(models)))
+    if sizes != {plan.shots for plan in whole}:
+        told.append(" and ".join(label_of(size) for size in sorted(sizes, key=lambda s: s or math.inf)) + " a class")
+    if seeds != {plan.seed for plan in whole}:
+        told.append(f"seed{'s' if len(seeds) > 1 else ''} " + ", ".join(map(str, sorted(seeds))))
+    return f"{', '.join(told)}: " if told else ""
 
 
 def labels_a_class(cells: Sequence[Cell], dataset: Dataset, size: int | None) -> int:
@@ -202,7 +239,7 @@ def worth(
     labels = labels_a_class(rivals[best], dataset, largest)
     if difference is None:
         return "Is the pretrained start still worth it? No seed has both on the same test samples."
-    words = f"{100 * difference.value:+.1f} points [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}] over scratch"
+    words = f"{100 * difference.value:+.1f} points {shown((difference.low, difference.high))} over scratch"
     verdict = "yes" if difference.low > 0 else "no, scratch is better" if difference.high < 0 else "it cannot be told"
     return f"Is the pretrained start still worth it at {labels} labels a class? {verdict}: {best} is {words}."
 

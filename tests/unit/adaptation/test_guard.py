@@ -1,5 +1,7 @@
 """The guard: better beyond chance and contradicted by nobody, or source-only stays."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -67,3 +69,13 @@ def test_with_few_rows_nothing_is_beyond_chance() -> None:
 
 def test_alone_the_bar_stays() -> None:
     assert guard.decide({"source_only": evidence(0.8, 0.6, 0.7)}).name == "source_only"
+
+
+def test_it_compares_by_the_merits_of_the_criteria() -> None:
+    """Each vote's paired difference is that of the two scores, also where the weights' mean is not 1."""
+    rng = np.random.default_rng(5)
+    weights = 1.3 * rng.gamma(2.0, 0.5, NUM)
+    bar, other = (replace(evidence(*shares), weights=weights) for shares in ((0.8, 0.6, 0.7), (0.85, 0.75, 0.8)))
+    one, two = guard.scores(bar), guard.scores(other)
+    for rule in guard.VOTES:
+        assert guard._gains(rule, bar, other).mean() == pytest.approx(two[rule] - one[rule], abs=1e-12), rule

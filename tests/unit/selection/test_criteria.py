@@ -1,15 +1,17 @@
 """Criteria against plain loops over the papers' formulas, and against cases whose answer is known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from headstart import plugins
 from headstart.errors import ConfigError
-from headstart.selection import Criterion, Evidence, scored
+from headstart.selection import Criterion, Evidence, merits_of, scored
 
 NAMES = ("agreement", "deep_embedded", "entropy", "importance", "neighbourhood", "reverse")
+ON_TARGET = ("agreement", "entropy", "neighbourhood")
 RNG = np.random.default_rng(0)
 
 
@@ -49,6 +51,17 @@ def test_a_better_classifier_scores_at_least_as_well(name: str) -> None:
     assert scored(criterion(name), right) > scored(criterion(name), some)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_score_is_the_mean_of_a_merit_a_row(name: str) -> None:
+    """The guard compares rows, so what it sees has to be what the scores tell; also where the weights' mean is not 1."""
+    some = evidence()
+    for weights in (some.weights, 1.3 * some.weights):
+        one = replace(some, weights=weights)
+        merits = merits_of(criterion(name), one)
+        assert merits.shape == (len(some.target if name in ON_TARGET else some.labels),) and merits.dtype == np.float64
+        assert merits.mean() == pytest.approx(scored(criterion(name), one), abs=1e-12)
+
+
 def softmax(row: np.ndarray) -> list[float]:
     raised = [math.exp(value - max(row)) for value in row]
     return [value / sum(raised) for value in raised]
@@ -65,6 +78,7 @@ def test_importance_is_the_weighted_accuracy() -> None:
 def test_deep_embedded_is_the_papers_algorithm() -> None:
     """get_dev_risk of thuml/Deep-Embedded-Validation, restated: eta = -cov(L, W) / var(W)."""
     some = evidence()
+    some = replace(some, weights=1.2 * some.weights)  # of held-out rows the mean is not 1, and the correction counts
     w = some.weights[:, None]
     loss = np.array([[float(np.argmax(z) != y)] for z, y in zip(some.source, some.labels, strict=True)])
     weighted = loss * w
@@ -72,6 +86,7 @@ def test_deep_embedded_is_the_papers_algorithm() -> None:
     eta = -covariance / np.var(w, ddof=1)
     risk = np.mean(weighted) + eta * np.mean(w) - eta
     assert scored(criterion("deep_embedded"), some) == pytest.approx(1 - risk, abs=1e-12)
+    assert abs(risk - np.mean(weighted)) > 0.01
 
 
 def test_weights_that_are_all_too_large_do_not_change_the_score() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from typer.testing import CliRunner
 import headstart as hs
 import tiny
 from headstart import cli
+from headstart.data import Dataset
 from headstart.errors import ConfigError, DataError, ModelError
+from headstart.evaluation import verdict
 from headstart.report.plots import curves
 from headstart.trials import compare as comparing
 from headstart.trials import statistics
@@ -68,6 +71,89 @@ def test_gains_are_paired_by_seed_and_test_samples() -> None:
     found = gain(better, than)
     assert found is not None and found.value == 0.25, "the second seed has other test samples and is left out"
     assert gain(better, [cell([1, 1, 1, 1], seed=7)]) is None
+
+
+def of_groups(right: np.ndarray, groups: int, approach: str = "probe", seed: int = 0) -> Cell:
+    numbers = tuple(int(number) for number in np.arange(len(right)) % groups)
+    return replace(cell([int(entry) for entry in right], approach, seed), groups=numbers)
+
+
+def test_of_one_seed_the_interval_spans_that_of_the_verdict_by_group() -> None:
+    rng = np.random.default_rng(0)
+    for groups in (3, 8, 30):
+        one, other = rng.random((2, 120)) < 0.8
+        found = gain([of_groups(one, groups, "finetune")], [of_groups(other, groups)])
+        low, high = verdict.gain(one, other, groups=np.arange(120) % groups).interval
+        assert found is not None and found.low <= low and found.high >= high
+        if groups < verdict.LEAST_GROUPS:
+            assert (found.low, found.high, found.p) == (-1, 1, 1)
+
+
+def test_false_alarms_are_rare_where_samples_belong_to_groups() -> None:
+    """Two equal models, 3 seeds, 20 test groups of 6 samples that go right or wrong together."""
+    rng, clear, small = np.random.default_rng(0), 0, 0
+    for _ in range(100):
+        one, other = ([np.tile(rng.random(20) < 0.8, 6) for _ in range(3)] for _ in range(2))
+        found = gain([of_groups(row, 20, "a", seed) for seed, row in enumerate(one)],
+                     [of_groups(row, 20, "b", seed) for seed, row in enumerate(other)])  # fmt: skip
+        assert found is not None
+        clear, small = clear + found.clear, small + (found.p < 0.05)
+    assert clear <= 5 and small <= 5
+
+
+def test_an_accuracy_counts_groups_as_the_scores_of_a_run_do() -> None:
+    right = np.tile(np.random.default_rng(0).random(20) < 0.7, 6)
+    found, plain = (statistics.accuracy([one]) for one in (of_groups(right, 20), cell(right.astype(int).tolist())))
+    low, high = verdict.by_group(right.astype(float), np.arange(120) % 20)
+    assert found.high - found.low == pytest.approx(high - low, abs=0.01) and found.high - found.low > 2 * (plain.high - plain.low)
+    few = statistics.accuracy([of_groups(right, 4)])
+    assert (few.low, few.high) == (plain.low, plain.high), "as in a run, of these groups alone, and the notes say so"
+
+
+def test_what_is_said_of_groups() -> None:
+    right = np.ones(24, bool)
+    many, few = [of_groups(right, 8), of_groups(right, 6, seed=1)], [of_groups(right, 4), of_groups(right, 9, seed=1)]
+    assert comparing.about_groups([cell([1, 0])]) == ()
+    assert comparing.about_groups(many) == ("the test samples are of 6 to 8 groups, by seed: intervals and differences count groups "
+                                            "rather than samples",)  # fmt: skip
+    assert "4 to 9 groups, by seed, too few (at least 6)" in comparing.about_groups(few)[0]
+
+
+def test_notes_say_what_they_are_of() -> None:
+    def noted(shots: int | None, seed: int, *notes: str) -> Cell:
+        return Cell(Plan("probe", "m", shots, seed), (1,), notes=notes)
+
+    said = comparing.noted([noted(5, 0, "everywhere", "small"), noted(5, 1, "everywhere", "small", "here"),
+                            noted(None, 0, "everywhere"), noted(None, 1, "everywhere")])  # fmt: skip
+    assert said == ("everywhere", "5 a class: small", "5 a class, seed 1: here")
+
+
+def grouped(size: int, groups: int) -> Dataset:
+    data = tiny.dataset(size)
+    return replace(data, groups=[f"patient {i % groups}" for i in range(len(data))])
+
+
+def test_cells_keep_groups_and_notes(model: str, tmp_path: Path) -> None:
+    data = grouped(24, 36)
+    found = hs.compare(data, ["probe"], [model], shots=[3], seeds=2, out=tmp_path)
+    for path in (tmp_path / "cells").iterdir():
+        facts = json.loads(path.read_text("utf-8"))
+        assert len(facts["groups"]) == len(facts["right"]) and len(set(facts["groups"])) >= 6
+        assert any("training was limited to 3 samples" in note for note in facts["notes"])
+    assert any("count groups rather than samples" in note for note in found.notes)
+    assert not any("too narrow" in note for note in found.notes)
+    again = hs.compare(data, ["probe"], [model], shots=[3], seeds=2, out=tmp_path)
+    assert again.curves == found.curves and again.notes == found.notes
+    alone = hs.compare(replace(data, groups=None), ["probe"], [model], shots=[3], seeds=2, out=tmp_path)
+    assert not any("groups" in note for note in alone.notes)
+
+
+def test_it_is_said_where_there_is_no_validation_part(model: str, tmp_path: Path) -> None:
+    data = tiny.dataset(2)  # of two samples one is learned from and one is for the test
+    found = hs.compare(data, ["probe"], [model], shots=[None], seeds=1, out=tmp_path)
+    note = "too few samples for a validation part; what has to be chosen is chosen on the training samples"
+    assert note in found.notes and f"note: {note}" in str(found)
+    assert note in (tmp_path / "comparison.html").read_text("utf-8")
 
 
 def sure(value: float) -> Mean:
