@@ -17,7 +17,7 @@ from headstart.runs import Settings
 from headstart.store import Store
 
 if TYPE_CHECKING:
-    from headstart.predictor import Predictor
+    from headstart.predictor import GroupedPredictor, Predictor
 
 
 def fit(
@@ -42,7 +42,7 @@ def fit(
         seed: of everything random.
         options: ``target`` (samples of another domain to adapt to; their labels, if any, serve the verdict only unless
             ``target_labels`` is "learn"), ``shots``, ``budget`` (seconds), ``on_bad``, ``waive`` (a list), ``labels``, ``paths``, ``text``, ``group``,
-            ``modality``, ``task``, as in ``runs.Settings``.
+            ``modality``, ``task``, ``together`` ("auto" proposes which of several tasks share a model), as in ``runs.Settings``.
 
     Raises:
         HeadstartError: see ``headstart.errors``; the run folder is then unfinished, never half-finished.
@@ -71,6 +71,11 @@ def make_settings(data: Any, model: str, approach: Any, **options: Any) -> Setti
         for entry in fields(adapted):  # type: ignore[arg-type]
             if entry.metadata.get("reference") and chosen.get(entry.name):
                 chosen[entry.name] = runs.lasting_reference(chosen[entry.name])
+    if options.get("together") == "auto":
+        if options.get("target") is not None:
+            raise ConfigError("$.together: a target is adapted to with one task, so there is nothing to put together; leave one out")
+        if chosen == {"name": "auto"}:
+            chosen = {"name": "finetune"}  # a probe moves no weight that tasks could share
     model = runs.lasting_reference(model)
     if (target := options.get("target")) is not None:
         options["target"] = runs.same_disk_path(target) if isinstance(target, (str, Path)) else runs.MEMORY
@@ -116,7 +121,7 @@ def load_record(folder: str | Path) -> Record:
     return Record(folder, runs.read_result(folder), load_predictor(folder / "model"))
 
 
-def load(folder: str | Path) -> Predictor:
+def load(folder: str | Path) -> Predictor | GroupedPredictor:
     """The predictor of a run folder, or of a folder that ``predictor.save`` wrote."""
     from headstart.predictor import load_predictor
 

@@ -47,6 +47,7 @@ class Settings:
         on_bad: "error" stops at samples that cannot be read, "skip" leaves them out.
         waive: names of checks of the audit whose errors do not stop the run.
         labels, paths, text, group: columns of a table (or, for a folder, patterns for labels and group).
+        together: which of several tasks share a model: "all", or "auto", which keeps apart what short runs show to hurt.
         task: "auto", a kind of task ("regression", "ordinal:low<high"), or COLUMN=KIND,... for several columns of labels.
         modality: kind of sample; None is found from the data.
     """
@@ -68,6 +69,7 @@ class Settings:
     group: str | None = None
     modality: str | None = None
     task: str = "auto"
+    together: Literal["all", "auto"] = "all"
     datasets: dict[str, str] = field(default_factory=dict)
     headstart: str = headstart.__version__
 

@@ -144,6 +144,7 @@ def show_record(record: Any, as_json: bool) -> None:
             "validation",
             "baselines",
             "reasons",
+            "together",
             "interference",
         )
         print(json.dumps({name: short[name] for name in names if name in short}, ensure_ascii=False))
@@ -152,6 +153,8 @@ def show_record(record: Any, as_json: bool) -> None:
         print(f"because {reason}")
     print_scores(result["scores"])
     metric = result["metric"]
+    if "together" in result:
+        print(f"  models: {'; '.join(' + '.join(names) for names in result['together']['groups'])}")
     for name, row in result.get("interference", {}).get("tasks", {}).items():
         print(f"  {name} beside the others: {row['answer']}, {100 * row['gain']:+.1f} {row['unit']} over the same training "
               f"alone ({row['alone']:.3f}) {shown(row['interval'])}")  # fmt: skip

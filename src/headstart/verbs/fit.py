@@ -56,6 +56,9 @@ def fit(
     group: Annotated[str | None, typer.Option(help="Column (for a folder: pattern) of what must not be split.")] = None,
     modality: Kind = None,
     task: Kinds = "auto",
+    together: Annotated[
+        str, typer.Option(help="Which of several tasks share a model: all, or auto: short runs find those that are better apart.")
+    ] = "all",
     as_json: Json = False,
 ) -> None:
     """Adapt a model to labelled data; ends with a verdict, a report and a run folder."""
@@ -71,6 +74,6 @@ def fit(
         record = fitting.fit(
             data if data is not None else several, model, chosen, out=folder, baseline=baseline, seed=seed, shots=shots,
             budget=seconds(budget) if budget else None, on_bad=on_bad, waive=tuple(waive or ()), labels=labels, paths=paths, text=text, group=group,
-            modality=modality, task=task, target=target, target_labels=target_labels,
+            modality=modality, task=task, together=together, target=target, target_labels=target_labels,
         )  # fmt: skip
         show_record(record, as_json)
