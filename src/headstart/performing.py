@@ -65,7 +65,9 @@ class Record:
         return Verdict(**{**found, "comparisons": comparisons})
 
 
-def perform(settings: Settings, folder: Path, data: Any = None, target: Any = None) -> Record:
+def perform(
+    settings: Settings, folder: Path, data: Any = None, target: Any = None, helpers: dict[str, Any] | None = None
+) -> Record:
     """Carry out a run into ``folder``, or finish one that was interrupted there."""
     from headstart.training.processes import own_place
     from headstart.training.run import Run, sow
@@ -79,6 +81,12 @@ def perform(settings: Settings, folder: Path, data: Any = None, target: Any = No
     from headstart.evaluation import together
     from headstart.tasks import learn
 
+    if settings.helpers:
+        beside = gathering.helpers(settings, split, store, helpers or {})
+        told = [f"helper {name}: {note}" for name, (part, _) in beside.items() for note in part.notes]
+        for name, (part, kind) in beside.items():
+            say(f"helper {name}: {len(part)} samples ({kind}) to train beside; its score does not count")
+        split = replace(split, helpers=beside, notes=(*split.notes, *told))
     if settings.target is not None:
         domain = targets.read_target(settings, split, store, target)
         split = replace(
@@ -134,6 +142,7 @@ def perform(settings: Settings, folder: Path, data: Any = None, target: Any = No
             say(f"note: {note}")
         split = replace(split, notes=(*split.notes, *about))
         twins = _twins(settings, best, split, test, backbone, patient, groups)
+        beside_it = _helpers(settings, best, split, test, backbone, patient, groups)
         reasons += [f"{row['stage']}: {row['note']}" for row in run.history if "note" in row]
         result = {
             "headstart": settings.headstart,
@@ -154,6 +163,7 @@ def perform(settings: Settings, folder: Path, data: Any = None, target: Any = No
             **targets.no_verdict(settings, best.name, judged),
             **({"together": proposal.facts} if proposal else {}),
             **({"interference": twins} if twins else {}),
+            **({"helpers": beside_it} if beside_it else {}),
             "config": config.to_dict(settings),
             "environment": environment(),
             "card": config.to_dict(backbone.card),
@@ -272,6 +282,18 @@ def _twins(
     if not isinstance(task, MultiTask) or settings.baseline == "none" or settings.target is not None:
         return {}
     return interference.measure(best.approach, backbone, task, test, split, run, best.name, groups)
+
+
+def _helpers(
+    settings: Settings, best: Candidate, split: Split, test: np.ndarray, backbone: Backbone, run: Run, groups: Groups
+) -> dict[str, Any]:
+    """What helpers weighed and, unless nothing is to be compared, whether they helped."""
+    from headstart.evaluation import helped
+
+    found = helped.told(run.history, best.name)
+    if not found or settings.baseline == "none":
+        return found
+    return {**found, **helped.measure(best.approach, groups, backbone, best.predictor.task, test, split, run)}
 
 
 def describe(split: Split, settings: Settings, task: Task) -> dict[str, Any]:

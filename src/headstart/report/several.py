@@ -24,7 +24,7 @@ def view(result: dict[str, Any], cards: Callable[[dict[str, Any]], list[dict[str
                      "answer": answer.replace(" ", "-"), "sign": wording.ANSWERS.get(answer, ("",))[0]})  # fmt: skip
     said = twins.get("contradictions") or (scores.get("contradictions") if isinstance(scores, dict) else None)
     return {"tasks": rows, "cosines": _cosines(twins.get("cosines") or {}), "contradictions": said or [],
-            "together": _together(result.get("together"))}  # fmt: skip
+            "together": _together(result.get("together")), "helpers": _helpers(result.get("helpers"))}  # fmt: skip
 
 
 def _together(found: Any) -> dict[str, Any] | None:
@@ -38,6 +38,15 @@ def _together(found: Any) -> dict[str, Any] | None:
         for row in found.get("trials") or []
     ]  # fmt: skip
     return {**found, "groups": groups, "rows": rows}
+
+
+def _helpers(found: Any) -> dict[str, Any] | None:
+    """What helpers weighed by epoch, and whether they helped; None without helpers."""
+    if not isinstance(found, dict):
+        return None
+    answer = str(found.get("answer", ""))
+    return {**found, "kind": answer.replace(" ", "-"), "sign": wording.ANSWERS.get(answer, ("",))[0],
+            "weights": _cosines(found.get("weights") or {}), "cosines": _cosines(found.get("cosines") or {})}  # fmt: skip
 
 
 def _kind(scores: dict[str, Any]) -> str:
