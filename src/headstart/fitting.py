@@ -42,8 +42,8 @@ def fit(
         seed: of everything random.
         options: ``target`` (samples of another domain to adapt to; their labels, if any, serve the verdict only unless
             ``target_labels`` is "learn"), ``shots``, ``budget`` (seconds), ``on_bad``, ``waive`` (a list), ``labels``, ``paths``, ``text``, ``group``,
-            ``modality``, ``task``, ``helper`` ("rotation", "masked", a labelled data set, a list of these or a dict of data sets by name: trained
-            beside the target, never scored), ``together`` ("auto" proposes which of several tasks share a model), as in ``runs.Settings``.
+            ``modality``, ``task``, ``helper`` ("rotation", "masked", a labelled data set, a list of these or a dict of
+            data sets by name: trained beside the target, never scored), ``together`` ("auto" proposes which of several tasks share a model), as in ``runs.Settings``.
 
     Raises:
         HeadstartError: see ``headstart.errors``; the run folder is then unfinished, never half-finished.

@@ -90,16 +90,30 @@ def trained(helpers: dict[str, Auxiliary], small: int = 40, epochs: int = 25) ->
     sow(3, 2)
     head = YES.head(8)
     groups = decayed([*own.parameters(), *head.parameters()], 0.02)
-    train(own, head, YES, cut, run, groups=groups, settings=replace(Setting(), epochs=epochs), care=Care(helpers=helpers, head_rate=0.02))
+    train(
+        own,
+        head,
+        YES,
+        cut,
+        run,
+        groups=groups,
+        settings=replace(Setting(), epochs=epochs),
+        care=Care(helpers=helpers, head_rate=0.02),
+    )
     predictor = Predictor(own.eval(), head.eval(), YES, "table")
-    return YES.score(predictor.probabilities(cut.test), cut.test.labels or [])["accuracy"], [row for row in run.history if row["epoch"]]
+    return YES.score(predictor.probabilities(cut.test), cut.test.labels or [])["accuracy"], [
+        row for row in run.history if row["epoch"]
+    ]
 
 
 def test_a_helper_that_agrees_counts_and_one_of_chance_hardly_counts_and_does_not_hurt() -> None:
     alone, _ = trained({})
     helped, rows = trained({"more": Labelled(numbers(600, 4), YES)})
     unhurt, chance = trained({"chance": Labelled(numbers(600, 5, rule="chance"), YES)})
-    weights = [float(np.mean([row[f"valid_weight of {name}"] for row in some])) for name, some in (("more", rows), ("chance", chance))]
+    weights = [
+        float(np.mean([row[f"valid_weight of {name}"] for row in some]))
+        for name, some in (("more", rows), ("chance", chance))
+    ]
     assert weights[0] > 3 * weights[1] and weights[1] < 0.03, weights
     assert abs(float(np.mean([row["valid_cosine of chance"] for row in chance]))) < 0.03
     assert helped >= alone and unhurt >= alone - 0.02, (alone, helped, unhurt)
@@ -194,22 +208,34 @@ def test_a_bert_learns_masked_tokens_beside_its_task(tmp_path: Path) -> None:
 @pytest.mark.parametrize("norms", [True, False])
 def test_a_helper_changes_neither_what_is_frozen_nor_the_statistics_of_batch_norms(norms: bool, tmp_path: Path) -> None:
     own, parts = backbone(), replace(split(), helpers={"more": (dataset(3, 9), "classification")})
-    settings = FineTune(epochs=1, batch_size=8, augment="", tuning="last:1", still_norms=norms, helper="rotation", learning_rate=1e-3)
+    settings = FineTune(
+        epochs=1, batch_size=8, augment="", tuning="last:1", still_norms=norms, helper="rotation", learning_rate=1e-3
+    )
     run = Run(tmp_path, seed=3, stage="finetune")
     found = settings.fit(own, task(), parts, run)
     moved = {id(parameter) for parameter in own.stages[-1].parameters()}
     frozen = [name for name, parameter in own.named_parameters() if id(parameter) not in moved]
     before, after = frozen_bytes(own), frozen_bytes(found.backbone)
     assert frozen and all(before[name] == after[name] for name in frozen)
-    assert {key for row in run.history for key in row if "weight of" in key} == {"valid_weight of rotation", "valid_weight of more"}
+    assert {key for row in run.history for key in row if "weight of" in key} == {
+        "valid_weight of rotation",
+        "valid_weight of more",
+    }
     with _beside.undisturbed(found.backbone.train()):
         stood = {name: value.clone() for name, value in found.backbone.named_buffers() if "running" in name}
         found.backbone(torch.randn(4, 3, 32, 32) + 5)
-    assert stood and all(torch.equal(value, dict(found.backbone.named_buffers())[name]) for name, value in stood.items())
+    assert stood and all(
+        torch.equal(value, dict(found.backbone.named_buffers())[name]) for name, value in stood.items()
+    )
     again = settings.fit(own, task(), parts, Run(tmp_path, seed=3, stage="finetune"))  # from its last checkpoint
     assert frozen_bytes(again.head) == frozen_bytes(found.head)
     with pytest.raises(hs.HeadstartError, match="helper more content"):
-        settings.fit(own, task(), replace(parts, helpers={"more": (dataset(3, 8), "classification")}), Run(tmp_path, seed=3, stage="finetune"))
+        settings.fit(
+            own,
+            task(),
+            replace(parts, helpers={"more": (dataset(3, 8), "classification")}),
+            Run(tmp_path, seed=3, stage="finetune"),
+        )
 
 
 def test_a_small_helper_comes_again_and_again() -> None:
@@ -238,21 +264,33 @@ def test_from_the_command_line_to_a_report_and_again(tmp_path: Path, monkeypatch
     small, large = dataset(6, 1), dataset(8, 2)
     target = written(tmp_path, "small", small, small.labels or [])
     mixed = Dataset([*large.items, *small.items], [*large.names, *small.names], None, "image")
-    other = written(tmp_path, "large", mixed, [str(label == "ring") for label in (*(large.labels or ()), *(small.labels or ()))])
+    other = written(
+        tmp_path, "large", mixed, [str(label == "ring") for label in (*(large.labels or ()), *(small.labels or ()))]
+    )
     found = CliRunner().invoke(app, ["fit", str(target), "--helper", f"round={other}", "--helper", "rotation", "--model", str(saved(tmp_path / "tiny")),
                                      "--set", "epochs=1", "--set", "batch_size=6", "--set", "augment=", "--approach", "finetune",
                                      "--out", str(tmp_path / "run"), "--json"])  # fmt: skip
     assert found.exit_code == 0, found.output
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["config"]["helpers"] == {"round": str(other)} and result["config"]["approach"]["helper"] == "rotation"
-    assert set(result["helpers"]["weights"]) == {"rotation", "round"} and result["helpers"]["answer"] in ("helped", "no clear gain", "hurt")
+    assert set(result["helpers"]["weights"]) == {"rotation", "round"} and result["helpers"]["answer"] in (
+        "helped",
+        "no clear gain",
+        "hurt",
+    )
     assert set(result["scores"]["per_class"]) == {"ring", "bar", "cross"} and "tasks" not in result["scores"]
     held = sum(sum(result["data"]["counts"][side].values()) for side in ("valid", "test"))
-    assert any(f"helper round: {held} of its samples are copies of validation or test samples" in note for note in result["data"]["notes"])
+    assert any(
+        f"helper round: {held} of its samples are copies of validation or test samples" in note
+        for note in result["data"]["notes"]
+    )
     html = (tmp_path / "run" / "report.html").read_text()
     assert "What the helpers weighed" in html and "Cosine with the target of each helper" in html
     again = hs.rerun(tmp_path / "run", tmp_path / "again")
-    assert again.result["helpers"]["weights"] == result["helpers"]["weights"] and again.result["scores"] == result["scores"]
+    assert (
+        again.result["helpers"]["weights"] == result["helpers"]["weights"]
+        and again.result["scores"] == result["scores"]
+    )
     text = CliRunner().invoke(app, ["fit", str(target), "--helper", "rotation", "--model", str(tmp_path / "tiny"), "--set", "epochs=1", "--approach",
                                     "finetune", "--baseline", "none", "--out", str(tmp_path / "bare")]).output  # fmt: skip
     assert "helper rotation: mean weight" in text and "over the same training without" not in text

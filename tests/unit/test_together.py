@@ -105,7 +105,11 @@ def test_tasks_that_want_different_features_are_kept_apart() -> None:
     task, cut = toy("left", "right", "same")
     run = Run()
     found = together.proposed(Plain(), OneNumber(), task, cut, run)
-    assert found.groups == (("left", "same"), ("right",)) and "right alone" in found.why and "all together hurt" in found.why
+    assert (
+        found.groups == (("left", "same"), ("right",))
+        and "right alone" in found.why
+        and "all together hurt" in found.why
+    )
     assert json.loads(json.dumps(found.facts)) == found.facts
     (hurt,) = (row for row in found.facts["trials"] if row["tasks"] == ["left", "right"] and row["task"] == "right")
     assert hurt["together"] < hurt["alone"] - 0.1 and hurt["interval"][1] < 0
@@ -138,7 +142,11 @@ def test_pairs_are_tried_only_where_a_task_is_hurt() -> None:
     groups, why = table.parted()
     assert groups == (("a", "b"), ("c",)) or groups == (("a",), ("b", "c"))
     assert groups == (("a",), ("b", "c")), "of the ways with as few groups, the one with the highest gain of pairs"
-    assert why.startswith("all together hurt c: c loses 20.0 points [") and "a loses 20.0 points" in why and "beside a and b" in why
+    assert (
+        why.startswith("all together hurt c: c loses 20.0 points [")
+        and "a loses 20.0 points" in why
+        and "beside a and b" in why
+    )
 
 
 def test_a_difference_within_noise_keeps_tasks_together_and_one_that_pairs_do_not_explain_is_left_alone() -> None:
@@ -211,7 +219,9 @@ def test_from_the_command_line_to_a_run_of_groups(tmp_path: Path, monkeypatch: p
         from headstart.evaluation.verdict import Gain
 
         short(table, names)
-        table.gains[names] = {name: Gain(-0.2, (-0.3, -0.1)) if name == "size" else Gain(0.0, (-0.1, 0.1)) for name in names}
+        table.gains[names] = {
+            name: Gain(-0.2, (-0.3, -0.1)) if name == "size" else Gain(0.0, (-0.1, 0.1)) for name in names
+        }
         return table.gains[names]
 
     monkeypatch.setattr(together.Table, "effects", harmful)
@@ -222,12 +232,20 @@ def test_from_the_command_line_to_a_run_of_groups(tmp_path: Path, monkeypatch: p
     assert found.exit_code == 0, found.output
     result = json.loads((out / "result.json").read_text())
     assert result["together"]["groups"] == [["shape", "round"], ["size"]] and result["config"]["together"] == "auto"
-    assert any(reason.startswith("trained together: shape + round; size alone; all together hurt size") for reason in result["reasons"])
+    assert any(
+        reason.startswith("trained together: shape + round; size alone; all together hurt size")
+        for reason in result["reasons"]
+    )
     assert set(result["interference"]["tasks"]) == {"shape", "round"}, "a task with a model of its own is its own twin"
     assert set(result["interference"]["cosines"]) == {"shape | round"} and "delta_m" in result["interference"]
     assert set(result["scores"]["tasks"]) == {"shape", "round", "size"} and result["verdict"]["answer"]
     stages = {row["stage"] for row in map(json.loads, (out / "history.jsonl").read_text().splitlines())}
-    assert {"finetune shape+round", "finetune size", "scratch shape+round", "scratch size"} <= stages and "short run size" not in stages
+    assert {
+        "finetune shape+round",
+        "finetune size",
+        "scratch shape+round",
+        "scratch size",
+    } <= stages and "short run size" not in stages
     assert sorted(path.name for path in (out / "model").iterdir()) == ["group-1", "group-2", "task.json"]
     html = (out / "report.html").read_text()
     assert "Which are trained together?" in html and "Short runs of tasks together" in html and "size</bdi>" in html
@@ -240,12 +258,17 @@ def test_from_the_command_line_to_a_run_of_groups(tmp_path: Path, monkeypatch: p
     tested = hs.evaluate(out, {"shape": dataset(5, 3)})
     assert tested["tasks"]["shape"]["accuracy"] == result["scores"]["tasks"]["shape"]["accuracy"]
     repeated = hs.rerun(out, tmp_path / "again")
-    assert repeated.result["scores"] == result["scores"] and repeated.result["together"]["groups"] == result["together"]["groups"]
+    assert (
+        repeated.result["scores"] == result["scores"]
+        and repeated.result["together"]["groups"] == result["together"]["groups"]
+    )
 
 
 def test_a_model_of_groups_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
     groups, part = (("left",), ("right",)), dataset(8, 1)
-    whole = replace(part, labels=[joined({"left": str(x == "ring"), "right": str(x == "bar")}) for x in part.labels or ()])
+    whole = replace(
+        part, labels=[joined({"left": str(x == "ring"), "right": str(x == "bar")}) for x in part.labels or ()]
+    )
     own = learn("multitask:left=classification,right=classification", whole.labels or [])
     model = _groups.fit(Probe(), groups, backbone(), own, Split(whole, whole, whole), Run())
     assert isinstance(model, GroupedPredictor) and model.tuned(whole).task == own and model.modality == "image"

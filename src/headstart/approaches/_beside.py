@@ -43,7 +43,9 @@ class Beside(nn.Module):
         self.heads = nn.ModuleList(question.head for question in questions.values())
         self._posed = tuple(question.posed for question in questions.values())
         self._shared = [parameter for parameter in shared if parameter.requires_grad]
-        self.register_buffer("told", torch.zeros(len(questions), 4, dtype=torch.float64))  # steps, weights, cosines, losses
+        self.register_buffer(
+            "told", torch.zeros(len(questions), 4, dtype=torch.float64)
+        )  # steps, weights, cosines, losses
         self._said: set[str] = set()
 
     def joined(self, shown: Callable[[int], Iterable[Batch]]) -> Callable[[int], Iterator[Joint]]:
@@ -88,7 +90,10 @@ class Beside(nn.Module):
         found: dict[str, float] = {}
         for name, row in zip(self.names, self.told.tolist(), strict=True):
             if row[0]:
-                found |= {f"{what} of {name}": value / row[0] for what, value in zip(("weight", "cosine", "loss"), row[1:], strict=True)}
+                found |= {
+                    f"{what} of {name}": value / row[0]
+                    for what, value in zip(("weight", "cosine", "loss"), row[1:], strict=True)
+                }
         self.told.zero_()
         return found
 
@@ -101,10 +106,14 @@ class Beside(nn.Module):
     def _say(self, name: str, value: float) -> None:
         if name not in self._said:
             self._said.add(name)
-            say(f"{self.stage}: the loss of the helper {name!r} became {value}; steps in which it is no number go on without it")
+            say(
+                f"{self.stage}: the loss of the helper {name!r} became {value}; steps in which it is no number go on without it"
+            )
 
 
-def begun(helpers: Mapping[str, Auxiliary], backbone: Backbone, size: int, recipe: Recipe, seed: int, stage: str) -> Beside:
+def begun(
+    helpers: Mapping[str, Auxiliary], backbone: Backbone, size: int, recipe: Recipe, seed: int, stage: str
+) -> Beside:
     """The helpers of a training."""
     questions = {name: helper.begin(backbone, size, recipe, seed) for name, helper in helpers.items()}
     return Beside(questions, list(backbone.parameters()), stage)

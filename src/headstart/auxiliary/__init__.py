@@ -57,4 +57,7 @@ def listed(text: str) -> dict[str, Auxiliary]:
         ConfigError: there is no such question or setting.
     """
     spelled = plugins.spelled
-    return {entry.partition(":")[0]: spelled("auxiliary", entry, Auxiliary, "$.approach.helper") for entry in filter(None, text.split(","))}
+    return {
+        entry.partition(":")[0]: spelled("auxiliary", entry, Auxiliary, "$.approach.helper")
+        for entry in filter(None, text.split(","))
+    }

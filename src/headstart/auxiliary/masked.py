@@ -1,7 +1,7 @@
 """Which tokens of a text were masked?
 
-Devlin et al. 2019, BERT, arXiv 1810.04805, section 3.1: of 15 % of the tokens 80 % become the mask, 10 % another token and
-10 % stay; the model says which they were. The answer is a transform of its features compared with the checkpoint's own
+Devlin et al. 2019, BERT, arXiv 1810.04805, section 3.1: of 15 % of the tokens 80 % become the mask, 10 % another token
+and 10 % stay; the model says which they were. The answer is a transform of its features compared with the checkpoint's own
 table of token vectors, which stays as it is.
 """
 
@@ -40,25 +40,40 @@ class Masked(Auxiliary):
             ConfigError: the share is none.
         """
         if not 0 < self.share < 1:
-            raise ConfigError(f"$.approach.helper: masked takes a share of more than 0 and less than 1, got {self.share:g}")
+            raise ConfigError(
+                f"$.approach.helper: masked takes a share of more than 0 and less than 1, got {self.share:g}"
+            )
         if not isinstance(backbone, TextBackbone):
-            raise Incompatible(f"The helper masked hides tokens of texts, and {backbone.reference} takes samples of the kind "
-                               f"{backbone.card.modality!r}. For pictures there is --helper rotation; another labelled data set, --helper "
-                               "NAME=DATA, helps with any kind")  # fmt: skip
+            raise Incompatible(
+                f"The helper masked hides tokens of texts, and {backbone.reference} takes samples of the kind "
+                f"{backbone.card.modality!r}. For pictures there is --helper rotation; another labelled data set, --helper "
+                "NAME=DATA, helps with any kind"
+            )
         tokeniser, count = backbone.tokeniser, backbone.tokeniser.get_vocab_size()
         mark = next((found for found in map(tokeniser.token_to_id, MARKS) if found is not None), None)
-        table = next((part for part in backbone.network.modules() if isinstance(part, nn.Embedding) and part.num_embeddings >= count), None)
+        table = next(
+            (
+                part
+                for part in backbone.network.modules()
+                if isinstance(part, nn.Embedding) and part.num_embeddings >= count
+            ),
+            None,
+        )
         if mark is None or table is None:
             lacking = f"a token {' or '.join(MARKS)}" if mark is None else f"a table of {count} token vectors"
-            raise Incompatible(f"The helper masked needs {lacking}, and {backbone.reference} has none: it is no BERT-like model. Another "
-                               "labelled data set, --helper NAME=DATA, helps with any model")  # fmt: skip
+            raise Incompatible(
+                f"The helper masked needs {lacking}, and {backbone.reference} has none: it is no BERT-like model. Another "
+                "labelled data set, --helper NAME=DATA, helps with any model"
+            )
         special = np.array([number for number, token in tokeniser.get_added_tokens_decoder().items() if token.special])
 
         def posed(shown: Iterable[Batch], epoch: int) -> Iterator[Batch]:
             for number, batch in enumerate(shown):
                 assert isinstance(batch.inputs, dict)
                 ids, mask = (batch.inputs[name].cpu().numpy() for name in ("ids", "mask"))
-                hidden, labels = masked(ids, mask, (mark, count), special, self.share, np.random.default_rng([seed, epoch, number, 5]))
+                hidden, labels = masked(
+                    ids, mask, (mark, count), special, self.share, np.random.default_rng([seed, epoch, number, 5])
+                )
                 device = batch.labels.device
                 yield replace(batch, inputs={**batch.inputs, "ids": torch.from_numpy(hidden).to(device)},
                               labels=torch.from_numpy(labels).to(device))  # fmt: skip
@@ -67,7 +82,12 @@ class Masked(Auxiliary):
 
 
 def masked(
-    ids: np.ndarray, mask: np.ndarray, vocabulary: tuple[int, int], special: np.ndarray, share: float, rng: np.random.Generator
+    ids: np.ndarray,
+    mask: np.ndarray,
+    vocabulary: tuple[int, int],
+    special: np.ndarray,
+    share: float,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Token numbers (n, length) with some hidden, and the labels: the token where it is asked for, else ``ELSE``.
 

@@ -28,14 +28,18 @@ class Rotation(Auxiliary):
 
     def begin(self, backbone: Backbone, size: int, recipe: Recipe, seed: int) -> Question:
         if backbone.card.modality != "image":
-            raise Incompatible(f"The helper rotation turns pictures, and {backbone.reference} takes samples of the kind "
-                               f"{backbone.card.modality!r}. For texts there is --helper masked; another labelled data set, --helper NAME=DATA, "
-                               "helps with any kind")  # fmt: skip
+            raise Incompatible(
+                f"The helper rotation turns pictures, and {backbone.reference} takes samples of the kind "
+                f"{backbone.card.modality!r}. For texts there is --helper masked; another labelled data set, "
+                "--helper NAME=DATA, helps with any kind"
+            )
 
         def posed(shown: Iterable[Batch], epoch: int) -> Iterator[Batch]:
             for number, batch in enumerate(shown):
                 turns = np.random.default_rng([seed, epoch, number, 4]).integers(TURNS, size=len(batch.labels))
-                yield replace(batch, inputs=turned(batch.inputs, turns), labels=torch.from_numpy(turns).to(batch.labels.device))
+                yield replace(
+                    batch, inputs=turned(batch.inputs, turns), labels=torch.from_numpy(turns).to(batch.labels.device)
+                )
 
         return Question(LinearHead(backbone.spec.dim, TURNS), posed)
 
@@ -48,6 +52,8 @@ def turned(inputs: object, turns: np.ndarray) -> Tensor:
     """
     if not isinstance(inputs, Tensor) or inputs.ndim != 4 or inputs.shape[-1] != inputs.shape[-2]:
         shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
-        raise Incompatible(f"The helper rotation needs pictures that the model takes as squares, (n, channels, side, side), got {shape}. "
-                           "Leave it out, or choose a model with square inputs")  # fmt: skip
+        raise Incompatible(
+            f"The helper rotation needs pictures that the model takes as squares, (n, channels, side, side), got {shape}. "
+            "Leave it out, or choose a model with square inputs"
+        )
     return torch.stack([torch.rot90(picture, int(turn), (-2, -1)) for picture, turn in zip(inputs, turns, strict=True)])

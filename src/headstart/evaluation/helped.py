@@ -1,4 +1,4 @@
-"""What helpers beside the target weighed, and whether they helped: against the same training without them, on test samples."""
+"""What helpers weighed, and whether they helped: against the same training without them, on the test samples."""
 
 from __future__ import annotations
 
@@ -44,7 +44,13 @@ def told(history: Sequence[dict[str, Any]], stage: str) -> dict[str, Any]:
 
 
 def measure(
-    approach: Approach, groups: Groups, backbone: Backbone, task: Task, probabilities: np.ndarray, split: Split, run: Run
+    approach: Approach,
+    groups: Groups,
+    backbone: Backbone,
+    task: Task,
+    probabilities: np.ndarray,
+    split: Split,
+    run: Run,
 ) -> dict[str, Any]:
     """The gain over the same approach without helpers, on the test samples.
 
@@ -55,8 +61,13 @@ def measure(
     begun, labels = time.perf_counter(), split.test.labels or []
     say("without helpers: the same training once more, to see whether they helped")
     plain = replace(approach, helper="")  # type: ignore[type-var, call-arg]
-    model = fit_groups(plain, groups, backbone, task, replace(split, helpers={}), run.named("without helpers")).tuned(split.valid, run.store)
-    merits, others = task.merits(probabilities, labels), model.task.merits(model.probabilities(split.test, run.store), labels)
+    model = fit_groups(plain, groups, backbone, task, replace(split, helpers={}), run.named("without helpers")).tuned(
+        split.valid, run.store
+    )
+    merits, others = (
+        task.merits(probabilities, labels),
+        model.task.merits(model.probabilities(split.test, run.store), labels),
+    )
     gain = paired_gain(merits, others, groups=split.test.groups, seed=run.seed)
     return {**asdict(gain), "interval": list(gain.interval), "answer": gain.answer, "with": float(np.nanmean(merits)),
             "without": float(np.nanmean(others)), "unit": task.metric.gain, "seconds": time.perf_counter() - begun}  # fmt: skip

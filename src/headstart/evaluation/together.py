@@ -55,10 +55,14 @@ def check(approach: Approach, task: Task, split: Split) -> MultiTask:
         DataError: there are no validation samples to judge by.
     """
     if not isinstance(task, MultiTask) or len(task.names) < 2:
-        raise ConfigError(f"$.together: auto says which of several tasks share a model, and here is a single task ({task.kind}). Leave it "
-                          "out, or name several columns of labels (--labels A,B) or several data sets (--data A --data B)")  # fmt: skip
+        raise ConfigError(
+            f"$.together: auto says which of several tasks share a model, and here is a single task ({task.kind}). Leave "
+            "it out, or name several columns of labels (--labels A,B) or several data sets (--data A --data B)"
+        )
     if len(task.names) > MOST:
-        raise ConfigError(f"$.together: auto takes at most {MOST} tasks, got {len(task.names)}; fit some of them by themselves")
+        raise ConfigError(
+            f"$.together: auto takes at most {MOST} tasks, got {len(task.names)}; fit some of them by themselves"
+        )
     if "epochs" not in {entry.name for entry in fields(approach)}:  # type: ignore[arg-type]
         raise Incompatible(f"--together auto is for approaches that move shared weights (finetune, scratch, distill). "
                            f"{type(approach).__name__} moves none: each task has the head that it would have alone, so sharing "
@@ -67,7 +71,9 @@ def check(approach: Approach, task: Task, split: Split) -> MultiTask:
         raise ConfigError("$.approach.balance: fixed weights name every task, and a group has some of them; with --together "
                           "auto take balance=fixed, which tunes them, or another way")  # fmt: skip
     if split.valid is split.train:
-        raise DataError("--together auto judges by validation samples, and there are none. Declare some, or add samples")
+        raise DataError(
+            "--together auto judges by validation samples, and there are none. Declare some, or add samples"
+        )
     return task
 
 
@@ -94,16 +100,24 @@ def proposed(approach: Approach, backbone: Backbone, task: Task, split: Split, r
         said = predictor.probabilities(split.valid, run.store)
         ended = predictor.task if isinstance(predictor.task, MultiTask) else MultiTask(tuple(names), (predictor.task,))
         found = ended.merits_of_each(said, split.valid.labels or [])
-        say(f"short run of {' + '.join(names)}: " + ", ".join(f"{name} {np.nanmean(merits):.3f}" for name, merits in found.items()))
+        say(
+            f"short run of {' + '.join(names)}: "
+            + ", ".join(f"{name} {np.nanmean(merits):.3f}" for name, merits in found.items())
+        )
         agreed = processes().share({name: merits.tolist() for name, merits in found.items()})
         return {name: np.asarray(merits) for name, merits in agreed.items()}
 
-    say(f"which tasks to train together: short runs of {epochs} epochs, judged on {len(split.valid)} validation samples")
+    say(
+        f"which tasks to train together: short runs of {epochs} epochs, judged on {len(split.valid)} validation samples"
+    )
     table = Table(several.names, short, None if split.valid.groups is None else split.valid.groups, run.seed)
     try:
         groups, why = table.parted()
     except TimeoutError:
-        groups, why = (several.names,), "the time budget has no room for the short runs, so the tasks stay together; --budget gives more"
+        groups, why = (
+            (several.names,),
+            "the time budget has no room for the short runs, so the tasks stay together; --budget gives more",
+        )
     said = f"trained together: {listed(groups)}; {why}"
     say(said)
     facts = {"groups": [list(names) for names in groups], "why": why, "epochs": epochs, "valid": len(split.valid),
@@ -120,7 +134,11 @@ class Table:
     """What short runs say of tasks and of groups of them; each is run when it is first asked for."""
 
     def __init__(
-        self, names: Sequence[str], short: Callable[[Sequence[str]], Merits], groups: Sequence[str] | None = None, seed: int = 0
+        self,
+        names: Sequence[str],
+        short: Callable[[Sequence[str]], Merits],
+        groups: Sequence[str] | None = None,
+        seed: int = 0,
     ) -> None:
         """
         Args:
@@ -142,7 +160,9 @@ class Table:
             found = self.short(names)
             self.means[names] = {name: float(np.nanmean(found[name])) for name in names}
             self.gains[names] = {
-                name: paired_gain(found[name], self.alone[name], groups=self.groups, confidence=self.confidence, seed=self.seed)
+                name: paired_gain(
+                    found[name], self.alone[name], groups=self.groups, confidence=self.confidence, seed=self.seed
+                )
                 for name in names
             }
         return self.gains[names]
@@ -165,10 +185,16 @@ class Table:
             alone = self.hurt(group)
             rest = tuple(name for name in group if name not in alone)
             groups += [*([rest] if rest else []), *((name,) for name in alone)]
-        order = {name: place for place, name in enumerate(self.names)}
-        told = "; ".join(f"{name} loses {-100 * gain.gain:.1f} points {shown(gain.interval)} beside {' and '.join(n for n in names if n != name)}"
-                         for names, gains in self.gains.items() for name, gain in gains.items() if gain.answer == "hurt")  # fmt: skip
-        return tuple(sorted(groups, key=lambda names: order[names[0]])), f"all together hurt {', '.join(harmed)}: {told}"
+        groups.sort(key=lambda names: self.names.index(names[0]))
+        return tuple(groups), f"all together hurt {', '.join(harmed)}: {self._told()}"
+
+    def _told(self) -> str:
+        """Every harm that was seen, in words."""
+        harms = [(names, name, gain) for names, gains in self.gains.items() for name, gain in gains.items() if gain.answer == "hurt"]
+        return "; ".join(
+            f"{name} loses {-100 * gain.gain:.1f} points {shown(gain.interval)} beside {' and '.join(n for n in names if n != name)}"
+            for names, name, gain in harms
+        )
 
     def _worth(self, groups: Groups) -> float:
         """The sum over tasks of the mean gain in pairs with those of its group."""
