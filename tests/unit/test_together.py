@@ -30,7 +30,7 @@ from headstart.tasks import Task, learn
 from headstart.tasks.multitask import MultiTask
 from headstart.training.run import Run, sow
 from headstart.tuning import decayed
-from tiny import backbone, dataset, saved
+from tiny import backbone, dataset, frozen_bytes, saved
 
 KINDS = "multitask:left=classification,right=classification,same=classification"
 
@@ -185,6 +185,18 @@ def test_what_leaves_nothing_to_propose_is_refused() -> None:
     assert not Path("never").exists(), "refused before any work"
     with pytest.raises(ConfigError, match=r"\$.together: expected one of all, auto, got 'some'"):
         hs.fit(dataset(6), "embedded:image", together="some")
+
+
+def test_short_runs_are_judged_by_their_last_weights_not_by_their_common_start() -> None:
+    part = dataset(8, 1)
+    labels = [joined({"left": str(x == "ring"), "right": str(x == "bar")}) for x in part.labels or ()]
+    whole = replace(part, labels=labels)
+    task = learn("multitask:left=classification,right=classification", labels)
+    approach = FineTune(epochs=2, batch_size=8, augment="", learning_rate=0.1, balance="uncertainty")  # far too fast
+    own, cut = backbone(), Split(whole, replace(whole), whole)
+    best, last = (approach.fit(own, task, cut, Run(last=last)) for last in (False, True))
+    assert frozen_bytes(best.backbone) == frozen_bytes(own), "the start is the best, and all short runs would be alike"
+    assert frozen_bytes(last.backbone) != frozen_bytes(own)
 
 
 def test_a_budget_without_room_keeps_the_tasks_together() -> None:

@@ -30,7 +30,8 @@ from headstart.tasks.multitask import MultiTask
 from headstart.training.processes import processes
 from headstart.training.run import Run
 
-SHARE = 4  # a short run has this part of the epochs
+SHARE = 4  # a short run has this part of the epochs,
+LEAST_EPOCHS = 2  # and at least so many
 MOST = 10  # tasks: there are 115,975 ways to part ten of them
 DOUBT = 0.05  # probability that any of about T * T comparisons looks like harm by chance (Bonferroni)
 
@@ -84,7 +85,8 @@ def proposed(approach: Approach, backbone: Backbone, task: Task, split: Split, r
         ConfigError, DataError, Incompatible: as ``check``.
     """
     several = check(approach, task, split)
-    epochs = max(1, math.ceil(vars(approach)["epochs"] / SHARE))
+    whole = int(vars(approach)["epochs"])
+    epochs = min(whole, max(LEAST_EPOCHS, math.ceil(whole / SHARE)))
     begun, half = time.monotonic(), run.seconds_left() / 2
 
     def short(names: Sequence[str]) -> Merits:
@@ -93,7 +95,7 @@ def proposed(approach: Approach, backbone: Backbone, task: Task, split: Split, r
         settings = replace(approach, epochs=epochs)  # type: ignore[type-var]
         if len(names) > 1 and getattr(approach, "balance", "") == "fixed":  # tuning them would take longer than the run
             settings = replace(settings, balance="fixed:" + "+".join("1" * len(names)))  # type: ignore[type-var, call-arg]
-        alone = Run(None, run.seed, run.store, None, stage_of("short run", names), boundary_limit=run.boundary_limit)
+        alone = Run(None, run.seed, run.store, None, stage_of("short run", names), boundary_limit=run.boundary_limit, last=True)
         own, part = several.only(names), narrowed(split, several, names)
         with hushed():
             predictor = settings.fit(backbone, own, part, alone).tuned(part.valid, run.store)
