@@ -178,7 +178,7 @@ def compare(part: Part, ways: list[str], options: argparse.Namespace, found: Rep
         settings = FineTune(augment="", patience=0, **part.settings)
         said, models, spent = {}, [], 0.0
         for name, one in task:
-            (train, _), (valid, _), _ = (interference.single(s, task, name) for s in (split.train, split.valid, split.test))
+            (train, _), (valid, _), _ = (task.samples(s, [name]) for s in (split.train, split.valid, split.test))
             clock = Clock()
             begun = time.perf_counter()
             twin = settings.fit(backbone, one, replace(split, train=train, valid=valid, task=one.kind),

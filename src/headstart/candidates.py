@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from headstart.approaches import Approach, check_kind
+from headstart.approaches._groups import Groups
+from headstart.approaches._groups import fit as fit_groups
 from headstart.data import Split
 from headstart.models.backbone import Backbone
-from headstart.predictor import Predictor
+from headstart.predictor import GroupedPredictor, Predictor
 from headstart.tasks import Task
 from headstart.training.processes import processes
 from headstart.training.run import Run
@@ -25,7 +27,7 @@ DEFAULT_BUDGET = 600.0  # seconds that --approach auto may spend on fine-tuning
 class Candidate:
     name: str
     approach: Approach
-    predictor: Predictor
+    predictor: Predictor | GroupedPredictor
     valid: dict[str, Any]
     seconds: float
 
@@ -37,15 +39,20 @@ class Candidate:
 
 
 def adapt(
-    approach: Approach | None, backbone: Backbone, task: Task, split: Split, run: Run, advice: Advice | None = None
-) -> tuple[list[Candidate], list[str]]:
-    """Fit the approach; without one, the cheap one first, then what is advised, else fine-tuning where the budget has room."""
+    approach: Approach | None, backbone: Backbone, task: Task, split: Split, run: Run, advice: Advice | None = None,
+    groups: Groups = (),
+) -> tuple[list[Candidate], list[str]]:  # fmt: skip
+    """Fit the approach; without one, the cheap one first, then what is advised, else fine-tuning where the budget has room.
+
+    Args:
+        groups: of tasks that share a model, for an approach that is given; none: all of them do.
+    """
     from headstart.approaches.finetune import FineTune, seconds_an_epoch
     from headstart.approaches.probe import Probe
 
     if approach is not None:
         name = type(approach).__module__.rpartition(".")[2]
-        return [_candidate(name, approach, backbone, task, split, run)], [f"you asked for {name}"]
+        return [_candidate(name, approach, backbone, task, split, run, groups)], [f"you asked for {name}"]
     probe = _candidate("probe", Probe(), backbone, task, split, run)
     if "gradients" not in backbone.provides:
         return [probe], [f"{backbone.reference} has no gradients, so it can only be probed"]
@@ -75,10 +82,12 @@ def adapt(
     ]
 
 
-def _candidate(name: str, approach: Approach, backbone: Backbone, task: Task, split: Split, run: Run) -> Candidate:
+def _candidate(
+    name: str, approach: Approach, backbone: Backbone, task: Task, split: Split, run: Run, groups: Groups = ()
+) -> Candidate:
     begun = time.perf_counter()
     check_kind(approach, task)
-    predictor = approach.fit(backbone, task, split, run.named(name)).tuned(split.valid, run.store)
+    predictor = fit_groups(approach, groups, backbone, task, split, run.named(name)).tuned(split.valid, run.store)
     found = predictor.task.score(predictor.probabilities(split.valid, run.store), split.valid.labels or [])
     valid = processes().share(found)  # so that all of them keep the same candidate
     return Candidate(name, approach, predictor, valid, time.perf_counter() - begun)

@@ -10,14 +10,14 @@ from headstart import config, gathering, runs
 from headstart.data import Dataset
 from headstart.data import read as read_data
 from headstart.data.duplicates import drop_unreadable, scan
-from headstart.errors import ConfigError, DataError, HeadstartError
+from headstart.errors import ConfigError, DataError, HeadstartError, Incompatible
 from headstart.performing import READING, Record, make_approach, perform
 from headstart.progress import say
 from headstart.runs import Settings
 from headstart.store import Store
 
 if TYPE_CHECKING:
-    from headstart.predictor import Predictor
+    from headstart.predictor import GroupedPredictor, Predictor
 
 
 def fit(
@@ -42,15 +42,18 @@ def fit(
         seed: of everything random.
         options: ``target`` (samples of another domain to adapt to; their labels, if any, serve the verdict only unless
             ``target_labels`` is "learn"), ``shots``, ``budget`` (seconds), ``on_bad``, ``waive`` (a list), ``labels``, ``paths``, ``text``, ``group``,
-            ``modality``, ``task``, as in ``runs.Settings``.
+            ``modality``, ``task``, ``helper`` ("rotation", "masked", a labelled data set, a list of these or a dict of
+            data sets by name: trained beside the target, never scored), ``together`` ("auto" proposes which of several tasks share a model), as in ``runs.Settings``.
 
     Raises:
         HeadstartError: see ``headstart.errors``; the run folder is then unfinished, never half-finished.
     """
     settings = make_settings(data, model, approach, baseline=baseline, seed=seed, **options)
+    sources = gathering.helpers_asked(options["helper"])[1] if options.get("helper") else {}
     folder = Path(out) if out is not None else runs.next_folder()
     target = options.get("target") if settings.target == runs.MEMORY else None
-    return perform(settings, folder, data=data if not settings.on_disk else None, target=target)
+    memory = {name: source for name, source in sources.items() if settings.helpers[name] == runs.MEMORY}
+    return perform(settings, folder, data=data if not settings.on_disk else None, target=target, helpers=memory)
 
 
 def make_settings(data: Any, model: str, approach: Any, **options: Any) -> Settings:
@@ -71,6 +74,13 @@ def make_settings(data: Any, model: str, approach: Any, **options: Any) -> Setti
         for entry in fields(adapted):  # type: ignore[arg-type]
             if entry.metadata.get("reference") and chosen.get(entry.name):
                 chosen[entry.name] = runs.lasting_reference(chosen[entry.name])
+    if helper := options.pop("helper", None):
+        chosen, options["helpers"] = _helped(chosen, helper, options.get("target") is not None)
+    if options.get("together") == "auto":
+        if options.get("target") is not None:
+            raise ConfigError("$.together: a target is adapted to with one task, so there is nothing to put together; leave one out")
+        if chosen == {"name": "auto"}:
+            chosen = {"name": "finetune"}  # a probe moves no weight that tasks could share
     model = runs.lasting_reference(model)
     if (target := options.get("target")) is not None:
         options["target"] = runs.same_disk_path(target) if isinstance(target, (str, Path)) else runs.MEMORY
@@ -82,6 +92,23 @@ def make_settings(data: Any, model: str, approach: Any, **options: Any) -> Setti
     if settings.shots is not None and settings.shots < 1:
         raise ConfigError(f"$.shots: expected at least 1 sample a class, got {settings.shots}")
     return settings
+
+
+def _helped(chosen: dict[str, Any], helper: Any, targeted: bool) -> tuple[dict[str, Any], dict[str, str]]:
+    """The approach with its helpers, and the paths of those that are data sets, by name.
+
+    Raises:
+        Incompatible: there is nothing that a helper could move.
+    """
+    if targeted:
+        raise ConfigError("$.helper: with a target, the labelled source is what helps; leave --helper or --target out")
+    if chosen["name"] not in ("auto", "finetune"):
+        raise Incompatible(f"A helper moves the shared weights as far as its gradient agrees with the target's, and {chosen['name']} has no such "
+                           "place for it. Take --approach finetune, or leave --helper out")  # fmt: skip
+    questions, sources = gathering.helpers_asked(helper)
+    paths = {name: runs.same_disk_path(source) if isinstance(source, (str, Path)) else runs.MEMORY for name, source in sources.items()}
+    text = ",".join(filter(None, (str(chosen.get("helper", "")), *questions)))
+    return {**chosen, "name": "finetune", **({"helper": text} if text else {})}, paths
 
 
 def resume(folder: str | Path) -> Record:
@@ -116,7 +143,7 @@ def load_record(folder: str | Path) -> Record:
     return Record(folder, runs.read_result(folder), load_predictor(folder / "model"))
 
 
-def load(folder: str | Path) -> Predictor:
+def load(folder: str | Path) -> Predictor | GroupedPredictor:
     """The predictor of a run folder, or of a folder that ``predictor.save`` wrote."""
     from headstart.predictor import load_predictor
 

@@ -1,4 +1,7 @@
-"""Several data sets on one model: each is a task with a name, labels and a split of its own; elsewhere its label is missing."""
+"""Several data sets on one model: each is a task with a name, labels and a split of its own; elsewhere its label is missing.
+
+Or one is the target and the others are helpers, of which nothing is asked but that they help.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from headstart import auditing, runs
+import numpy as np
+
+from headstart import auditing, plugins, runs
 from headstart.data import Dataset
 from headstart.data import labels as texts
 from headstart.data import read as read_data
 from headstart.data.duplicates import clusters, drop_unreadable, scan
 from headstart.data.modalities import nouns
-from headstart.data.split import SIDES, split
-from headstart.errors import ConfigError, DataError
+from headstart.data.split import SIDES, Split, split
+from headstart.errors import ConfigError, DataError, UnreadableError
 from headstart.runs import Settings
 from headstart.store import Store
 from headstart.tasks import learn
@@ -161,6 +166,83 @@ def joined(parts: Mapping[str, Dataset], names: Sequence[str] = ()) -> Dataset:
         " + ".join(part.origin or name for name, part in parts.items()),
         tuple(f"{name}: {note}" for name, part in parts.items() for note in part.notes),
     )
+
+
+def helpers_asked(given: Any) -> tuple[list[str], dict[str, Any]]:
+    """What ``--helper`` or ``helper=`` names: questions as texts ("rotation", "masked:0.2"), and data sets by name.
+
+    Args:
+        given: a text, a data set, a list of these, or a dict of data sets by name.
+
+    Raises:
+        ConfigError: it is neither a question nor a data set; the nearest question is named.
+    """
+    if isinstance(given, Mapping):
+        return [], by_name(given)
+    entries = list(given) if isinstance(given, (list, tuple)) else [given]
+    known = plugins.names("auxiliary")
+    questions = [entry for entry in entries if isinstance(entry, str) and entry.partition(":")[0] in known]
+    others = [entry for entry in entries if not (isinstance(entry, str) and entry.partition(":")[0] in known)]
+    for entry in others:
+        if isinstance(entry, str) and "=" not in entry and not Path(entry).exists():
+            try:
+                plugins.load("auxiliary", entry.partition(":")[0])
+            except ConfigError as problem:
+                raise ConfigError(f"$.helper: {problem} Nor is there a file or folder {entry!r}; a labelled data set is --helper "
+                                  "NAME=PATH")  from None  # fmt: skip
+    sources = by_name(others)
+    if odd := [name for name in sources if name in known]:
+        raise ConfigError(f"$.helper: {odd[0]!r} is the name of a question; name the data set otherwise, --helper NAME=PATH")
+    return questions, sources
+
+
+def helpers(settings: Settings, split: Split, store: Store, given: Mapping[str, Any]) -> dict[str, tuple[Dataset, str]]:
+    """The data sets that train beside the target, by name, and what their labels state.
+
+    Of one that declares sides the training samples are taken. Copies of the target's validation and test samples are left
+    out, for what a helper shows of them would leak.
+
+    Args:
+        given: data sets by name that came from memory.
+
+    Raises:
+        DataError: one cannot be read or learned from, or holds another kind of sample than the target.
+    """
+    found = {}
+    for name, source in {**settings.helpers, **given}.items():
+        try:
+            part = source if isinstance(source, Dataset) else read_data(source)
+            if part.modality != split.train.modality:
+                raise DataError(f"it holds {nouns(part.modality)} and the target {nouns(split.train.modality)}, and one model reads one kind "
+                                "of sample. Choose a helper of the same kind")  # fmt: skip
+            _one_column(part)
+            found[name] = _helper(part, settings, split, store)
+        except UnreadableError as problem:
+            raise UnreadableError(f"The helper {name!r}: {problem}", problem.names) from None
+        except DataError as problem:
+            raise DataError(f"The helper {name!r}: {problem}") from None
+    return found
+
+
+def _helper(part: Dataset, settings: Settings, split: Split, store: Store) -> tuple[Dataset, str]:
+    part = drop_unreadable(part, scan(part, store), settings.on_bad)
+    if part.declared is not None:
+        part = part.subset(np.flatnonzero(np.array(part.declared) == "train"))
+    if not len(part):
+        raise DataError("it has no training samples")
+    kind = stated(AUTO, part.labels or []).task
+    known = np.isfinite(learn(kind, part.labels or []).encode(part.labels or []).reshape(len(part), -1).astype(float)).any(1)
+    held = [side.without_labels() for side in (split.valid, split.test) if side is not split.train]
+    whole = Dataset([item for side in (part, *held) for item in side.items], [name for side in (part, *held) for name in side.names], None,
+                    part.modality)  # fmt: skip
+    alike = clusters(scan(whole, store))
+    leaks = np.isin(alike[: len(part)], alike[len(part) :])
+    rest = part.subset(np.flatnonzero(known & ~leaks))
+    task = learn(kind, rest.labels or [])
+    if task.kind == "classification" and len(task.outputs) < 2:
+        raise DataError(f"it has {len(rest)} training samples of fewer than two classes, so there is nothing to learn from it")
+    notes = [f"{int(leaks.sum())} of its samples are copies of validation or test samples of the target and were left out"] if leaks.any() else []
+    return rest.with_notes(*notes), kind
 
 
 def _sizes(parts: Mapping[str, Dataset]) -> list[str]:

@@ -25,10 +25,11 @@ from headstart.store import Store
 
 if TYPE_CHECKING:
     from headstart.approaches import Approach
+    from headstart.approaches._groups import Groups
     from headstart.candidates import Candidate
     from headstart.evaluation.verdict import Verdict
     from headstart.models.backbone import Backbone
-    from headstart.predictor import Predictor
+    from headstart.predictor import GroupedPredictor, Predictor
     from headstart.tasks import Task
     from headstart.training.run import Run
 
@@ -47,7 +48,7 @@ class Record:
 
     folder: Path
     result: dict[str, Any]
-    predictor: Predictor
+    predictor: Predictor | GroupedPredictor
 
     @property
     def scores(self) -> dict[str, Any]:
@@ -65,7 +66,9 @@ class Record:
         return Verdict(**{**found, "comparisons": comparisons})
 
 
-def perform(settings: Settings, folder: Path, data: Any = None, target: Any = None) -> Record:
+def perform(
+    settings: Settings, folder: Path, data: Any = None, target: Any = None, helpers: dict[str, Any] | None = None
+) -> Record:
     """Carry out a run into ``folder``, or finish one that was interrupted there."""
     from headstart.training.processes import own_place
     from headstart.training.run import Run, sow
@@ -76,14 +79,23 @@ def perform(settings: Settings, folder: Path, data: Any = None, target: Any = No
     from headstart import defaults, models, targets
     from headstart.advising import advise
     from headstart.candidates import adapt
+    from headstart.evaluation import together
     from headstart.tasks import learn
 
+    if settings.helpers:
+        beside = gathering.helpers(settings, split, store, helpers or {})
+        told = [f"helper {name}: {note}" for name, (part, _) in beside.items() for note in part.notes]
+        for name, (part, kind) in beside.items():
+            say(f"helper {name}: {len(part)} samples ({kind}) to train beside; its score does not count")
+        split = replace(split, helpers=beside, notes=(*split.notes, *told))
     if settings.target is not None:
         domain = targets.read_target(settings, split, store, target)
         split = replace(
             split, unlabeled=domain.unlabeled, labelled=domain.labelled, notes=(*split.notes, *domain.notes)
         )
         judged = domain.judged
+    if settings.together == "auto" and (shared := make_approach(settings.approach)) is not None:
+        together.check(shared, learn(split.task, split.train.labels or []), split)
     if settings.model == "auto":
         backbone, _, why_model = advise.chosen(split, store, settings.seed)
     else:
@@ -99,12 +111,17 @@ def perform(settings: Settings, folder: Path, data: Any = None, target: Any = No
         task = learn(split.task, split.train.labels or [])
         reasons = [why_model]
         asked = make_approach(settings.approach)
+        proposal = None
+        if settings.together == "auto" and asked is not None:
+            proposal = together.proposed(asked, backbone, task, split, run)
+            reasons.append(proposal.why)
+        groups = proposal.groups if proposal else ()
         facts: dict[str, Any] = {}
         advice = None
         if settings.target is None:
             if asked is None and task.kind == "classification":
                 advice = advise.judged(backbone, task, split, store, seed=settings.seed, budget=settings.budget)
-            candidates, why = adapt(asked, backbone, task, split, run, advice)
+            candidates, why = adapt(asked, backbone, task, split, run, advice, groups)
             best = max(candidates, key=lambda c: c.worth)  # the first, cheaper one on a tie
         else:
             best, why, facts = targets.adapt(asked, backbone, task, split, run)
@@ -116,7 +133,7 @@ def perform(settings: Settings, folder: Path, data: Any = None, target: Any = No
         test = best.predictor.probabilities(tested, store)
         patient = replace(run, deadline=None)  # baselines are never cut short
         if settings.target is None:
-            rivals = _baselines(settings, best, task, split, patient)
+            rivals = _baselines(settings, best, backbone, task, split, patient, groups)
         elif judged is not None and settings.baseline != "none" and best.name != "source_only":
             rivals = targets.rivals(best, backbone, task, split, judged, patient)
         else:
@@ -125,7 +142,8 @@ def perform(settings: Settings, folder: Path, data: Any = None, target: Any = No
         for note in about:
             say(f"note: {note}")
         split = replace(split, notes=(*split.notes, *about))
-        twins = _twins(settings, best, split, test, backbone, patient)
+        twins = _twins(settings, best, split, test, backbone, patient, groups)
+        beside_it = _helpers(settings, best, split, test, backbone, patient, groups)
         reasons += [f"{row['stage']}: {row['note']}" for row in run.history if "note" in row]
         result = {
             "headstart": settings.headstart,
@@ -144,7 +162,9 @@ def perform(settings: Settings, folder: Path, data: Any = None, target: Any = No
             **outcome.measure(task, tested, test, rivals, settings.seed),
             **({"adaptation": facts} if facts else {}),
             **targets.no_verdict(settings, best.name, judged),
+            **({"together": proposal.facts} if proposal else {}),
             **({"interference": twins} if twins else {}),
+            **({"helpers": beside_it} if beside_it else {}),
             "config": config.to_dict(settings),
             "environment": environment(),
             "card": config.to_dict(backbone.card),
@@ -234,7 +254,9 @@ def _labelled(dataset: Dataset, task: Task) -> Dataset:
     return dataset.subset(np.flatnonzero(known)).with_notes(note)
 
 
-def _baselines(settings: Settings, best: Candidate, task: Task, split: Split, run: Run) -> dict[str, Any]:
+def _baselines(
+    settings: Settings, best: Candidate, backbone: Backbone, task: Task, split: Split, run: Run, groups: Groups
+) -> dict[str, Any]:
     from headstart.evaluation.baselines import baselines
 
     if settings.baseline == "none" or best.name in ("scratch", "distill"):
@@ -244,11 +266,11 @@ def _baselines(settings: Settings, best: Candidate, task: Task, split: Split, ru
             "no verdict: the columns of a table are used as they are, with no pretrained model whose help could be judged"
         )
         return {}
-    return baselines(best.approach, best.predictor.backbone, task, split, run)
+    return baselines(best.approach, backbone, task, split, run, groups)
 
 
 def _twins(
-    settings: Settings, best: Candidate, split: Split, test: np.ndarray, backbone: Backbone, run: Run
+    settings: Settings, best: Candidate, split: Split, test: np.ndarray, backbone: Backbone, run: Run, groups: Groups
 ) -> dict[str, Any]:
     """Of several tasks: each against a model of its own, unless nothing is to be compared."""
     from headstart.evaluation import interference
@@ -257,7 +279,19 @@ def _twins(
     task = best.predictor.task
     if not isinstance(task, MultiTask) or settings.baseline == "none" or settings.target is not None:
         return {}
-    return interference.measure(best.approach, backbone, task, test, split, run, best.name)
+    return interference.measure(best.approach, backbone, task, test, split, run, best.name, groups)
+
+
+def _helpers(
+    settings: Settings, best: Candidate, split: Split, test: np.ndarray, backbone: Backbone, run: Run, groups: Groups
+) -> dict[str, Any]:
+    """What helpers weighed and, unless nothing is to be compared, whether they helped."""
+    from headstart.evaluation import helped
+
+    found = helped.told(run.history, best.name)
+    if not found or settings.baseline == "none":
+        return found
+    return {**found, **helped.measure(best.approach, groups, backbone, best.predictor.task, test, split, run)}
 
 
 def describe(split: Split, settings: Settings, task: Task) -> dict[str, Any]:

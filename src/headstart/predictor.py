@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from headstart.models.zoo import assemble, read_assets, read_weights
 from headstart.store import Store
 from headstart.tasks import Head, Task, restore
 from headstart.tasks._heads import build
+from headstart.tasks.multitask import MultiTask
 from headstart.training.checkpoint import write_atomically
 
 
@@ -83,14 +84,7 @@ class Predictor:
             DataError: a file does not exist.
             UnreadableError: a file cannot be decoded.
         """
-        if isinstance(items, (str, Path)):
-            raise DataError(f"predict takes a list of files, got the single {items!r}; write [{str(items)!r}].")
-        dataset = items if isinstance(items, Dataset) else _dataset(items, self.modality)
-        answers = [self.task.answer(row) for row in self.probabilities(dataset)]
-        return [
-            Prediction(name, found.label, found.probability, dict(found.probabilities), found.value)
-            for name, found in zip(dataset.names, answers, strict=True)
-        ]
+        return _predicted(self, items)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model to ``folder``: card.json, model.safetensors, head.safetensors and task.json.
@@ -98,21 +92,7 @@ class Predictor:
         Raises:
             RunError: the disk is full or cannot be written; nothing half-written is left.
         """
-        folder = Path(folder)
-        part = folder.with_name(f".{folder.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        try:
-            part.mkdir(parents=True)
-            self._write(part)
-            shutil.rmtree(folder, ignore_errors=True)
-            part.replace(folder)
-        except OSError as problem:
-            raise RunError(
-                f"{folder} could not be written: {problem.strerror or problem}. Choose another place."
-            ) from problem
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-        return folder
+        return _saved(Path(folder), self._write)
 
     def _write(self, part: Path) -> None:
         card = self.backbone.card.replace(
@@ -143,7 +123,87 @@ class Predictor:
         write_atomically(part / "task.json", json.dumps(facts, indent=1, ensure_ascii=False).encode())
 
 
-def load_predictor(folder: Path) -> Predictor:
+@dataclass(frozen=True)
+class GroupedPredictor:
+    """Several tasks on several models, a group of tasks each; it predicts and travels like one.
+
+    Attributes:
+        members: a predictor for each group.
+        groups: the names of the tasks of each member.
+        task: all of them, in the order of the outputs.
+    """
+
+    members: tuple[Predictor, ...]
+    groups: tuple[tuple[str, ...], ...]
+    task: MultiTask
+
+    @property
+    def modality(self) -> str:
+        return self.members[0].modality
+
+    def probabilities(self, dataset: Dataset, store: Store | None = None) -> np.ndarray:
+        """As of a ``Predictor`` of all tasks."""
+        parts: dict[str, np.ndarray] = {}
+        for member, names in zip(self.members, self.groups, strict=True):
+            said = member.probabilities(dataset, store)
+            parts |= member.task.parts(said) if isinstance(member.task, MultiTask) else {names[0]: said}
+        return np.concatenate([parts[name] for name in self.task.names], 1)
+
+    def tuned(self, valid: Dataset, store: Store | None = None) -> GroupedPredictor:
+        """Every member as ``Predictor.tuned`` leaves it, on the samples of its own tasks."""
+        members, found = [], dict(self.task)
+        for member, names in zip(self.members, self.groups, strict=True):
+            members.append(member.tuned(self.task.samples(valid, names)[0], store))
+            own = members[-1].task
+            found |= dict(own) if isinstance(own, MultiTask) else {names[0]: own}
+        return replace(self, members=tuple(members), task=replace(self.task, tasks=tuple(found.values())))
+
+    def predict(self, items: Sequence[str | Item] | Dataset) -> list[Prediction]:
+        """As ``Predictor.predict``."""
+        return _predicted(self, items)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write task.json and, for each group, a folder as ``Predictor.save`` writes it: group-1, group-2, ..."""
+        return _saved(Path(folder), self._write)
+
+    def _write(self, part: Path) -> None:
+        for number, member in enumerate(self.members, 1):
+            (part / f"group-{number}").mkdir()
+            member._write(part / f"group-{number}")
+        facts = {**self.task.to_dict(), "groups": self.groups, "modality": self.modality}
+        write_atomically(part / "task.json", json.dumps(facts, indent=1, ensure_ascii=False).encode())
+
+
+def _saved(folder: Path, write: Callable[[Path], None]) -> Path:
+    """What ``write`` puts into a new folder, moved into place when it is whole."""
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+        write(part)
+        shutil.rmtree(folder, ignore_errors=True)
+        part.replace(folder)
+    except OSError as problem:
+        raise RunError(
+            f"{folder} could not be written: {problem.strerror or problem}. Choose another place."
+        ) from problem
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def _predicted(model: Predictor | GroupedPredictor, items: Sequence[str | Item] | Dataset) -> list[Prediction]:
+    if isinstance(items, (str, Path)):
+        raise DataError(f"predict takes a list of files, got the single {items!r}; write [{str(items)!r}].")
+    dataset = items if isinstance(items, Dataset) else _dataset(items, model.modality)
+    answers = [model.task.answer(row) for row in model.probabilities(dataset)]
+    return [
+        Prediction(name, found.label, found.probability, dict(found.probabilities), found.value)
+        for name, found in zip(dataset.names, answers, strict=True)
+    ]
+
+
+def load_predictor(folder: Path) -> Predictor | GroupedPredictor:
     """The predictor in a model folder; touches no network.
 
     Raises:
@@ -152,23 +212,7 @@ def load_predictor(folder: Path) -> Predictor:
     """
     try:
         facts = json.loads((folder / "task.json").read_text("utf-8"))
-        task = restore(facts)
-        weights = read_weights(folder / "head.safetensors")
-        with safe_open(folder / "head.safetensors", "pt") as file:
-            order = json.loads((file.metadata() or {}).get("classes", "null"))
-        if order is not None and order != list(task.outputs):
-            raise ModelError(
-                f"{folder}: the head was trained on the classes {order} in this order, and task.json names "
-                f"{list(task.outputs)}; every prediction would be mislabelled. Restore task.json, or save the model again."
-            )
-        card = read_card(folder / "card.json")
-        backbone = assemble(card, str(facts["model"]), folder / "model.safetensors", read_assets(card, folder)).eval()
-        head = build(facts["head"], weights, task).eval()
-        with torch.inference_mode():
-            outputs, classes = head(Features(torch.zeros(1, backbone.spec.dim))).shape[1], len(task.outputs)
-        if outputs != classes:
-            raise ModelError(f"{folder}: the head has {outputs} outputs and task.json names {classes} classes.")
-        predictor = Predictor(backbone, head, task, str(facts["modality"]))
+        return _grouped(folder, facts) if "groups" in facts else _single(folder, facts)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as problem:
         if isinstance(problem, ModelError):
             raise
@@ -176,7 +220,34 @@ def load_predictor(folder: Path) -> Predictor:
             f"{folder} is not a complete saved model ({problem}). Expected card.json, task.json, model.safetensors "
             "and head.safetensors, as predictor.save writes them."
         ) from problem
-    return predictor
+
+
+def _grouped(folder: Path, facts: dict[str, Any]) -> GroupedPredictor:
+    task, groups = restore(facts), tuple(tuple(map(str, names)) for names in facts["groups"])
+    if not isinstance(task, MultiTask) or sorted(name for names in groups for name in names) != sorted(task.names):
+        raise ModelError(f"{folder}: the groups {groups} in task.json are not those of its tasks; save the model again.")
+    places = [folder / f"group-{number}" for number in range(1, len(groups) + 1)]
+    members = [_single(place, json.loads((place / "task.json").read_text("utf-8"))) for place in places]
+    return GroupedPredictor(tuple(members), groups, task)
+
+
+def _single(folder: Path, facts: dict[str, Any]) -> Predictor:
+    task, weights = restore(facts), read_weights(folder / "head.safetensors")
+    with safe_open(folder / "head.safetensors", "pt") as file:
+        order = json.loads((file.metadata() or {}).get("classes", "null"))
+    if order is not None and order != list(task.outputs):
+        raise ModelError(
+            f"{folder}: the head was trained on the classes {order} in this order, and task.json names "
+            f"{list(task.outputs)}; every prediction would be mislabelled. Restore task.json, or save the model again."
+        )
+    card = read_card(folder / "card.json")
+    backbone = assemble(card, str(facts["model"]), folder / "model.safetensors", read_assets(card, folder)).eval()
+    head = build(facts["head"], weights, task).eval()
+    with torch.inference_mode():
+        outputs, classes = head(Features(torch.zeros(1, backbone.spec.dim))).shape[1], len(task.outputs)
+    if outputs != classes:
+        raise ModelError(f"{folder}: the head has {outputs} outputs and task.json names {classes} classes.")
+    return Predictor(backbone, head, task, str(facts["modality"]))
 
 
 def _dataset(items: Sequence[str | Item], modality: str) -> Dataset:

@@ -46,7 +46,9 @@ class Settings:
         budget: seconds for adapting the model, None for no limit.
         on_bad: "error" stops at samples that cannot be read, "skip" leaves them out.
         waive: names of checks of the audit whose errors do not stop the run.
+        helpers: other labelled data sets to train beside, whose scores do not count: path of each, absolute, or ``MEMORY``, by name.
         labels, paths, text, group: columns of a table (or, for a folder, patterns for labels and group).
+        together: which of several tasks share a model: "all", or "auto", which keeps apart what short runs show to hurt.
         task: "auto", a kind of task ("regression", "ordinal:low<high"), or COLUMN=KIND,... for several columns of labels.
         modality: kind of sample; None is found from the data.
     """
@@ -68,13 +70,15 @@ class Settings:
     group: str | None = None
     modality: str | None = None
     task: str = "auto"
+    together: Literal["all", "auto"] = "all"
     datasets: dict[str, str] = field(default_factory=dict)
+    helpers: dict[str, str] = field(default_factory=dict)
     headstart: str = headstart.__version__
 
     @property
     def on_disk(self) -> bool:
         """Whether the data can be read again."""
-        return bool(self.data or self.datasets)
+        return bool(self.data or self.datasets) and MEMORY not in self.helpers.values()
 
 
 def next_folder(parent: Path = Path("runs")) -> Path:

@@ -80,7 +80,7 @@ def test_a_probe_of_several_tasks_is_a_probe_of_each(tmp_path: Path) -> None:
     found = Probe().fit(backbone(), made, parts, Run())
     said = made.parts(found.probabilities(parts.test))
     for name, one in made:
-        train, _ = interference.single(parts.train, made, name)
+        train, _ = made.samples(parts.train, [name])
         alone = Probe().fit(backbone(), one, replace(parts, train=train), Run())
         assert np.allclose(alone.probabilities(parts.test), said[name], atol=1e-5)
     loaded = load_predictor(found.save(tmp_path / "model"))

@@ -14,7 +14,9 @@ from torch import nn
 from torch.nn import functional
 
 from headstart import views
+from headstart.approaches._beside import Joint, begun
 from headstart.approaches._several import drawn, weigher
+from headstart.auxiliary import Auxiliary
 from headstart.data.dataset import Dataset
 from headstart.data.split import Split
 from headstart.errors import Incompatible
@@ -35,7 +37,7 @@ from headstart.training.loop import Objective, Recipe, minimise
 from headstart.training.memory import kept_memory
 from headstart.training.processes import processes
 from headstart.training.run import Run, sow
-from headstart.tuning import freeze_others, training_mode
+from headstart.tuning import decayed, freeze_others, training_mode
 
 COMPARED = 4  # samples on which the folded network is compared with the network as it is
 LEAST_VALID = 25  # with fewer, the standard error of an accuracy can pass ten points
@@ -114,6 +116,8 @@ class Care:
             say; "" for its own.
         find_rate: try rising rates first, and train with what they say.
         at_once: most samples computed at once; 0: as memory allows.
+        helpers: questions asked beside the target's, by name; their heads begin at random.
+        head_rate: learning rate of these heads.
     """
 
     penalties: Mapping[str, Penalty] = field(default_factory=dict)
@@ -121,6 +125,8 @@ class Care:
     score: str = ""
     find_rate: bool = False
     at_once: int = 0
+    helpers: Mapping[str, Auxiliary] = field(default_factory=dict)
+    head_rate: float = 1e-3
 
 
 def train(
@@ -140,6 +146,12 @@ def train(
     weigh = weigher(getattr(settings, "balance", ""), head, backbone, len(batches), run.stage)
     if weigh is not None:
         module.add_module("balance", weigh)
+    beside = None
+    if care.helpers:
+        beside = begun(care.helpers, backbone, batches.size, batches.recipe, run.seed, run.stage)
+        module.add_module("beside", beside)
+        groups = groups + decayed(list(beside.heads.parameters()), care.head_rate)
+        run = replace(run, boundary_limit=0)  # their samples are seen by the frozen stages, too
     module.to(run.device)
     judged_on = Batches(split.valid, task.encode(split.valid.labels or []), backbone, 64)
     kept = boundary(batches, judged_on, settings.epochs, run, mixings=[type(entry).__name__ for entry in care.mixings])
@@ -147,22 +159,28 @@ def train(
     moving = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
     penalties = {name: entry.start(moving, list(head.parameters())) for name, entry in care.penalties.items()}
 
-    def losses(batch: Batch) -> dict[str, torch.Tensor]:
+    def losses(joint: Batch | Joint) -> dict[str, torch.Tensor]:
+        batch = joint.main if isinstance(joint, Joint) else joint
         seen = kept.train.features(backbone, batch.places.tolist()) if kept else backbone(batch.inputs)
         found = head.losses(seen, batch.labels) if weigh is None else weigh.losses(head, seen, batch.labels)
+        if beside is not None and isinstance(joint, Joint):
+            found = {**found, **beside.losses(backbone, torch.stack(list(found.values())).sum(), joint.asked)}
         return {**found, **{name: penalty() for name, penalty in penalties.items()}}
 
     def set_mode() -> None:
         training_mode(backbone, still_norms=settings.still_norms)
         head.train()
 
-    shown: Callable[[int], Iterator[Batch]] = Replayed(kept.train) if kept else batches
+    shown: Callable[[int], Iterator[Any]] = Replayed(kept.train) if kept else batches
     if care.mixings:
         shown = mixed(batches, care.mixings, len(classes_of(task, "Mixing")), run.seed)
+    if beside is not None:
+        shown = beside.joined(shown)
     judged = judge(task, split.valid, run, by=care.score, kept=kept.valid if kept else None)
 
     def validate(module: nn.Module) -> dict[str, float]:
-        return {**judged(module), **(weigh.drain() if weigh is not None else {})}
+        told = [part.drain() for part in (weigh, beside) if part is not None]
+        return {**judged(module), **{name: value for part in told for name, value in part.items()}}
 
     objective = Objective(module, shown, len(batches), losses, validate, set_mode, lambda: identity.of_split(split))
     if settings.patience and len(split.valid) < LEAST_VALID:

@@ -12,18 +12,20 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from headstart import mixing, penalties
+from headstart import auxiliary, mixing, penalties
 from headstart import tuning as tunings
 from headstart.approaches import Approach, Care, check, train
 from headstart.approaches._evidence import evidence
 from headstart.approaches._several import tuned_weights
 from headstart.approaches.probe import Probe
+from headstart.auxiliary import Auxiliary
+from headstart.auxiliary._labelled import Labelled
 from headstart.data.split import Split
 from headstart.errors import ConfigError, Incompatible
 from headstart.models.backbone import Backbone
 from headstart.predictor import Predictor
 from headstart.progress import say
-from headstart.tasks import Head, Task
+from headstart.tasks import Head, Task, learn
 from headstart.tasks._adapters import adapted, adapter_parameters
 from headstart.tasks._heads import LinearHead
 from headstart.tasks._weights import balanced
@@ -63,6 +65,8 @@ class FineTune(Approach):
         "gradnorm", "pcgrad", "cagrad:0.4" or "nashmtl"; nothing for a single task.
     sampling: of several data sets: "proportional" draws every sample once an epoch, "balanced" as many of each set; "auto"
         balances where one has 10 times the samples of another.
+    helper: "rotation" (of pictures), "masked" (of texts) or several, joined by commas: questions about the training samples that are
+        trained beside the target's, each weighted by how its gradient agrees; "" for none.
     still_norms: batch norms keep the statistics of pretraining. Those of small batches from another domain
         differ so much that the head, fitted to the old ones, no longer fits (on digits the loss went from 0.3
         to 600).
@@ -87,12 +91,16 @@ class FineTune(Approach):
     adapters: int = 0
     balance: str = "fixed"
     sampling: Literal["auto", "proportional", "balanced"] = "auto"
+    helper: str = ""
     needs = frozenset({"vector", "gradients"})
     kinds = frozenset()
 
     def fit(self, backbone: Backbone, task: Task, split: Split, run: Run) -> Predictor:
         check(self, backbone)
         chosen, care = self._parts(backbone)
+        care = replace(care, helpers=self._helpers(split), head_rate=FRESH_HEAD * (self.learning_rate or backbone.rate))
+        for helper in care.helpers.values():  # what cannot be asked is refused before any work
+            helper.begin(backbone, 1, (), run.seed)
         run = replace(run, boundary_limit=round(1e9 * self.boundary))
         if isinstance(chosen, Tuning):  # what cannot move is refused before any work
             sow(run.seed, 3)
@@ -133,6 +141,10 @@ class FineTune(Approach):
         score = "recall" if self.class_weights else ""
         care = Care(penalties.listed(self.penalty), mixings, score, self.find_rate, self.at_once)
         return tunings.named(self.tuning), care
+
+    def _helpers(self, split: Split) -> dict[str, Auxiliary]:
+        others = {name: Labelled(part, learn(kind, part.labels or [])) for name, (part, kind) in split.helpers.items()}
+        return {**auxiliary.listed(self.helper), **others}
 
     def _head(self, backbone: Backbone, task: Task, split: Split, run: Run) -> Head:
         if self.start == "probe":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class Split:
         labelled: samples of the target whose labels may be learned from, where the user said so.
         notes: what the user must know about how the sides came about.
         task: what the labels state, as ``tasks.learn`` takes it.
+        helpers: by name, samples of other labelled data sets to train beside, and what their labels state.
     """
 
     train: Dataset
@@ -36,6 +37,7 @@ class Split:
     notes: tuple[str, ...] = ()
     task: str = "classification"
     labelled: Dataset | None = None
+    helpers: Mapping[str, tuple[Dataset, str]] = field(default_factory=dict)
 
 
 def split(

@@ -10,6 +10,8 @@ import numpy as np
 
 from headstart import plugins
 from headstart.approaches import Approach
+from headstart.approaches._groups import Groups
+from headstart.approaches._groups import fit as fit_groups
 from headstart.approaches.scratch import Scratch
 from headstart.data.split import Split
 from headstart.evaluation.raw import raw_predictions
@@ -38,12 +40,14 @@ class Baseline:
     task: Task | None = None
 
 
-def baselines(approach: Approach, backbone: Backbone, task: Task, split: Split, run: Run) -> dict[str, Baseline]:
+def baselines(
+    approach: Approach, backbone: Backbone, task: Task, split: Split, run: Run, groups: Groups = ()
+) -> dict[str, Baseline]:
     """Train what the verdict compares with: the same architecture from scratch, and a linear model on raw values.
 
     The scratch model gets at least as many passes over the data as the candidate was allowed, and never fewer
     than ``LEAST_EPOCHS`` passes or ``LEAST_STEPS`` steps: a baseline that was not trained would make every
-    transfer look good.
+    transfer look good. Tasks that the candidate keeps apart (``groups``) are kept apart from scratch, too.
     """
     found: dict[str, Baseline] = {}
     if "gradients" in backbone.provides:
@@ -54,7 +58,8 @@ def baselines(approach: Approach, backbone: Backbone, task: Task, split: Split, 
         say(f"baseline: {backbone.card.architecture} from scratch, {epochs} epochs")
         begun = time.perf_counter()
         num_before = len(run.history)
-        scratch = Scratch(epochs=epochs, augment=augment).fit(backbone, task, split, run.named("scratch"))
+        fresh = Scratch(epochs=epochs, augment=augment)
+        scratch = fit_groups(fresh, groups, backbone, task, split, run.named("scratch"))
         rows = run.history[num_before:]
         done = max((row["epoch"] for row in rows if row.get("train_loss") is not None), default=0)
         if done >= LEAST_EPOCHS:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from headstart.approaches import Approach
+from headstart.approaches._groups import Groups, narrowed, stage_of
 from headstart.approaches.probe import Probe
-from headstart.data.dataset import Dataset
 from headstart.data.split import Split
 from headstart.evaluation.verdict import paired_gain
 from headstart.models.backbone import Backbone
@@ -37,10 +37,12 @@ def measure(
     split: Split,
     run: Run,
     stage: str,
+    groups: Groups = (),
 ) -> dict[str, Any]:
     """The entry ``interference`` of a result.
 
     Args:
+        groups: of tasks that share a model; none: all of them do. A task that has a model of its own is its own twin.
         backbone: as it was before it was adapted.
         probabilities: of the multi-task model on the test samples.
         stage: the one that the model was trained in, whose history holds the cosines.
@@ -48,17 +50,27 @@ def measure(
     begun, labels = time.perf_counter(), split.test.labels or []
     parts = task.parts(probabilities)
     shared = task.merits_of_each(probabilities, labels)
-    found: dict[str, Any] = {"cosines": cosines(run.history, stage)}
+    stages = [stage_of(stage, names) for names in groups] if len(groups) > 1 else [stage]
+    found: dict[str, Any] = {"cosines": {pair: rows for name in stages for pair, rows in cosines(run.history, name).items()}}
     if isinstance(approach, Probe):
         note = "a probe moves no shared weight: every head is the one that its task would have alone, so nothing interferes"
         say(f"single-task twins: {note}")
         return {**found, "note": note, "tasks": {}, "delta_m": None}
-    alone, others = {}, {}
+    apart = {names[0] for names in groups if len(names) == 1}
+    if len(apart) == len(task.names):
+        note = "every task has a model of its own, so nothing interferes"
+        say(f"single-task twins: {note}")
+        return {**found, "note": note, "tasks": {}, "delta_m": None}
+    alone, others = {name: shared[name] for name in apart}, {name: parts[name] for name in apart}
     for name, one in task:
+        if name in apart:
+            continue
         say(f"single-task twin of {name}: the same approach with this task alone")
         others[name], alone[name] = _alone(approach, backbone, one, name, task, split, run)
     rows = {}
     for name, one in task:
+        if name in apart:
+            continue
         gain = paired_gain(shared[name], alone[name], groups=split.test.groups, seed=run.seed)
         rows[name] = {"kind": one.kind, "metric": one.metric.title, "unit": one.metric.gain, "shared": _mean(shared[name]),
                       "alone": _mean(alone[name]), "gain": gain.gain, "interval": list(gain.interval),
@@ -74,8 +86,8 @@ def _alone(
     approach: Approach, backbone: Backbone, one: Task, name: str, task: MultiTask, split: Split, run: Run
 ) -> tuple[np.ndarray, np.ndarray]:
     """What a model of this task alone says of the test samples, (n, k), and how good that is, (n,): NaN without a label."""
-    (train, _), (valid, _), (test, rows) = (single(part, task, name) for part in (split.train, split.valid, split.test))
-    own = replace(split, train=train, valid=valid if len(valid) else train, test=test, task=one.kind)
+    own = replace(narrowed(split, task, [name]), task=one.kind)
+    test, rows = task.samples(split.test, [name])
     predictor = approach.fit(backbone, one, own, run.named(f"twin {name}")).tuned(own.valid, run.store)
     if not any(name in (pair.inner, pair.outer) for pair in task.nested):  # answers to other samples are not looked at
         asked, seen = test, rows
@@ -87,12 +99,6 @@ def _alone(
     if len(test):
         merits[rows] = predictor.task.merits(said[rows], test.labels or [])
     return said, merits
-
-
-def single(dataset: Dataset, task: MultiTask, name: str) -> tuple[Dataset, np.ndarray]:
-    """The samples that have the label of one task, with that label alone, and their places."""
-    rows, present = task.known(dataset.labels or [])[name]
-    return replace(dataset.subset(rows), labels=present), rows
 
 
 def delta_m(

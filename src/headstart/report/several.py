@@ -23,7 +23,30 @@ def view(result: dict[str, Any], cards: Callable[[dict[str, Any]], list[dict[str
         rows.append({"name": name, "kind": twin.get("kind") or _kind(entry), "cards": cards(entry), "twin": twin,
                      "answer": answer.replace(" ", "-"), "sign": wording.ANSWERS.get(answer, ("",))[0]})  # fmt: skip
     said = twins.get("contradictions") or (scores.get("contradictions") if isinstance(scores, dict) else None)
-    return {"tasks": rows, "cosines": _cosines(twins.get("cosines") or {}), "contradictions": said or []}
+    return {"tasks": rows, "cosines": _cosines(twins.get("cosines") or {}), "contradictions": said or [],
+            "together": _together(result.get("together")), "helpers": _helpers(result.get("helpers"))}  # fmt: skip
+
+
+def _together(found: Any) -> dict[str, Any] | None:
+    """The groups in words and a row for each task in each short run; None where nothing was proposed."""
+    if not isinstance(found, dict):
+        return None
+    groups = [" + ".join(names) for names in found.get("groups") or []]
+    rows = [
+        {**row, "kind": str(row["answer"]).replace(" ", "-"), "sign": wording.ANSWERS.get(row["answer"], ("",))[0],
+         "beside": " + ".join(name for name in row["tasks"] if name != row["task"])}
+        for row in found.get("trials") or []
+    ]  # fmt: skip
+    return {**found, "groups": groups, "rows": rows}
+
+
+def _helpers(found: Any) -> dict[str, Any] | None:
+    """What helpers weighed by epoch, and whether they helped; None without helpers."""
+    if not isinstance(found, dict):
+        return None
+    answer = str(found.get("answer", ""))
+    return {**found, "kind": answer.replace(" ", "-"), "sign": wording.ANSWERS.get(answer, ("",))[0],
+            "weights": _cosines(found.get("weights") or {}), "cosines": _cosines(found.get("cosines") or {})}  # fmt: skip
 
 
 def _kind(scores: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from headstart.runs import Settings
 if TYPE_CHECKING:
     import optuna
 
-    from headstart.predictor import Predictor
+    from headstart.predictor import GroupedPredictor, Predictor
     from headstart.search.bench import Bench
     from headstart.search.space import Space
     from headstart.search.study import Study
@@ -68,7 +68,7 @@ class Tuned:
         return self.study["trials"][self.study["best"]]
 
     @property
-    def predictor(self) -> Predictor:
+    def predictor(self) -> Predictor | GroupedPredictor:
         return self.record.predictor
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from headstart import plugins, tasks
 from headstart.data import labels as texts
+from headstart.data.dataset import Dataset
 from headstart.errors import ConfigError, DataError
 from headstart.tasks import Answer, Metric, Task
 from headstart.tasks._nesting import Nesting, nestings
@@ -97,6 +98,23 @@ class MultiTask(Task):
             for name, values in self.columns(labels).items()
         }  # fmt: skip
 
+    def only(self, names: Sequence[str]) -> Task:
+        """The tasks of these names; of one name, that task itself."""
+        some = {name: task for name, task in self if name in names}
+        if len(some) == 1:
+            return next(iter(some.values()))
+        nested = tuple(one for one in self.nested if one.inner in some and one.outer in some)
+        return MultiTask(tuple(some), tuple(some.values()), nested)
+
+    def samples(self, dataset: Dataset, names: Sequence[str]) -> tuple[Dataset, np.ndarray]:
+        """The samples that have a label of one of these tasks, and their places; labelled as ``only`` reads them."""
+        known = self.known(dataset.labels or [])
+        if len(names) == 1:
+            rows, present = known[names[0]]
+            return replace(dataset.subset(rows), labels=present), rows
+        rows = np.unique(np.concatenate([known[name][0] for name in names]))
+        return dataset.subset(rows), rows
+
     def parts(self, probabilities: np.ndarray) -> dict[str, np.ndarray]:
         """The columns of each task."""
         ends = np.cumsum([len(task.outputs) for task in self.tasks])
@@ -110,9 +128,8 @@ class MultiTask(Task):
                 values = np.asarray(task.encode(present), dtype=np.float64)
             except DataError as problem:
                 raise DataError(f"The task {name!r}: {problem}") from None
-            values = values[:, None] if values.ndim == 1 else values.reshape(len(present), -1)
             block = np.full((len(labels), self._width(task)), np.nan)
-            block[rows] = values
+            block[rows] = values.reshape(len(present), self._width(task))
             blocks.append(block)
         return np.concatenate(blocks, 1)
 

@@ -25,7 +25,10 @@ def of_data(name: str, dataset: Dataset) -> dict[str, Any]:
 
 def of_split(split: Split) -> dict[str, Any]:
     """Facts about what a split trains and chooses on."""
-    return of_data("training", split.train) | of_data("validation", split.valid)
+    found = of_data("training", split.train) | of_data("validation", split.valid)
+    for name, (part, _) in split.helpers.items():
+        found |= of_data(f"helper {name}", part)
+    return found
 
 
 def refuse_others(before: dict[str, Any], now: dict[str, Any], where: str) -> None:

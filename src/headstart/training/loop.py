@@ -69,7 +69,8 @@ class Objective:
 
 
 def minimise(objective: Objective, groups: list[dict[str, Any]], recipe: Recipe, run: Run) -> dict[str, Any]:
-    """Train until the epochs, the patience or the time run out; ``objective.module`` ends with its best weights.
+    """Train until the epochs, the patience or the time run out; ``objective.module`` ends with its best weights
+    (with ``run.last``: its last).
 
     After every epoch, and within long ones, all that decides the rest (weights, moments, schedule, patience, best
     weights) is checkpointed, and the order of an epoch and the noise of a step depend on nothing but the seed and their
@@ -137,7 +138,8 @@ def minimise(objective: Objective, groups: list[dict[str, Any]], recipe: Recipe,
     if not math.isfinite(state["score"]):
         raise RunError(f"{run.stage}: no weights, the start included, have a validation score that is a number. Check "
                        "the weights that the training began with, or lower the rate: --set learning_rate=...")  # fmt: skip
-    module.load_state_dict(best.state_dict())
+    kept = (averaged if recipe.average else module) if run.last and state["stopped"] != "diverged" else best
+    module.load_state_dict(kept.state_dict())
     module.eval()
     return state
 

@@ -31,6 +31,8 @@ class Run:
         stage: name of what is being trained now, part of checkpoint names and history rows.
         boundary_limit: bytes that a boundary cache may take on the disk; 0 keeps none.
         watch: sees every row of the history as it comes, and may end the training by an error of its own.
+        last: trainings end with their last weights, not with the best: for short ones that are compared with each other, which
+            would all come down to their common start where that is the best.
         pause: seconds between the checkpoints within an epoch, so that an epoch of hours is never lost.
     """
 
@@ -43,6 +45,7 @@ class Run:
     boundary_limit: int = 4 * 1024**3
     pause: float = 300.0
     watch: Callable[[dict[str, Any]], None] | None = None
+    last: bool = False
 
     @property
     def device(self) -> torch.device:

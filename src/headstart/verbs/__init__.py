@@ -144,7 +144,9 @@ def show_record(record: Any, as_json: bool) -> None:
             "validation",
             "baselines",
             "reasons",
+            "together",
             "interference",
+            "helpers",
         )
         print(json.dumps({name: short[name] for name in names if name in short}, ensure_ascii=False))
         return
@@ -152,6 +154,8 @@ def show_record(record: Any, as_json: bool) -> None:
         print(f"because {reason}")
     print_scores(result["scores"])
     metric = result["metric"]
+    if "together" in result:
+        print(f"  models: {'; '.join(' + '.join(names) for names in result['together']['groups'])}")
     for name, row in result.get("interference", {}).get("tasks", {}).items():
         print(f"  {name} beside the others: {row['answer']}, {100 * row['gain']:+.1f} {row['unit']} over the same training "
               f"alone ({row['alone']:.3f}) {shown(row['interval'])}")  # fmt: skip
@@ -162,6 +166,12 @@ def show_record(record: Any, as_json: bool) -> None:
     for row in result.get("interference", {}).get("contradictions", []):
         print(f"  {row['inner']} outside its {row['outer']}: {100 * row['share']:.1f} % of the test samples, "
               f"{100 * row['alone']:.1f} % with a model each")  # fmt: skip
+    for name, rows in result.get("helpers", {}).get("weights", {}).items():
+        print(f"  helper {name}: mean weight {sum(weight for _, weight in rows) / len(rows):.2f}, at the end {rows[-1][1]:.2f}")
+    if "gain" in result.get("helpers", {}):
+        row = result["helpers"]
+        print(f"  helpers: {row['answer']}, {100 * row['gain']:+.1f} {row['unit']} over the same training without ({row['without']:.3f}) "
+              f"{shown(row['interval'])}")  # fmt: skip
     if result["verdict"]:
         for row in result["verdict"]["comparisons"]:
             worth = result["baselines"][row["baseline"]][metric["name"]]

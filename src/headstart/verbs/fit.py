@@ -56,6 +56,13 @@ def fit(
     group: Annotated[str | None, typer.Option(help="Column (for a folder: pattern) of what must not be split.")] = None,
     modality: Kind = None,
     task: Kinds = "auto",
+    helper: Annotated[
+        list[str] | None,
+        typer.Option(help="Trained beside a small target, never scored: NAME=DATA (labelled), rotation (pictures) or masked (texts); repeat it."),
+    ] = None,
+    together: Annotated[
+        str, typer.Option(help="Which of several tasks share a model: all, or auto: short runs find those that are better apart.")
+    ] = "all",
     as_json: Json = False,
 ) -> None:
     """Adapt a model to labelled data; ends with a verdict, a report and a run folder."""
@@ -71,6 +78,6 @@ def fit(
         record = fitting.fit(
             data if data is not None else several, model, chosen, out=folder, baseline=baseline, seed=seed, shots=shots,
             budget=seconds(budget) if budget else None, on_bad=on_bad, waive=tuple(waive or ()), labels=labels, paths=paths, text=text, group=group,
-            modality=modality, task=task, target=target, target_labels=target_labels,
+            modality=modality, task=task, together=together, helper=helper, target=target, target_labels=target_labels,
         )  # fmt: skip
         show_record(record, as_json)
