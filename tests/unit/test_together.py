@@ -199,6 +199,17 @@ def test_short_runs_are_judged_by_their_last_weights_not_by_their_common_start()
     assert frozen_bytes(last.backbone) != frozen_bytes(own)
 
 
+def test_a_task_without_validation_labels_chooses_on_training_samples_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "headstart")
+    several, split = toy("left", "right")
+    found = _groups.narrowed(split, several, ["left"])
+    assert len(found.valid) == len(split.valid) and not caplog.text
+    blind = replace(split.valid, labels=[joined({"left": None, "right": "True"}) for _ in split.valid.items])
+    found = _groups.narrowed(replace(split, valid=blind), several, ["left"])
+    assert found.valid is found.train
+    assert "no validation sample is labelled for left; what has to be chosen is chosen on the training samples" in caplog.text
+
+
 def test_a_budget_without_room_keeps_the_tasks_together() -> None:
     import time
 

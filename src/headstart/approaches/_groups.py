@@ -29,6 +29,8 @@ def stage_of(stage: str, names: Sequence[str]) -> str:
 def narrowed(split: Split, task: MultiTask, names: Sequence[str]) -> Split:
     """The split of some of the tasks: samples without any of their labels are left out."""
     train, valid, test = (task.samples(part, names)[0] for part in (split.train, split.valid, split.test))
+    if not len(valid):
+        say(f"note: no validation sample is labelled for {' + '.join(names)}; what has to be chosen is chosen on the training samples")
     return replace(split, train=train, valid=valid if len(valid) else train, test=test)
 
 
