@@ -177,6 +177,18 @@ def test_no_difference_has_an_interval_around_zero() -> None:
     assert gain(*outcomes(12, 0)).answer == "helped"  # every sample differs the same way: not the same thing
 
 
+def test_merits_that_are_right_or_wrong_are_compared_as_answers_are() -> None:
+    """19 samples of which none differs leave room for a difference that was not seen; NaN is no label."""
+    right = np.ones(20)
+    right[3] = np.nan
+    found = paired_gain(right, right)
+    assert found == gain(np.ones(19, bool), np.ones(19, bool)) and found.interval[0] < -0.1 < 0.1 < found.interval[1]
+    groups = np.arange(20) % 4
+    assert paired_gain(right, 1 - right, groups=groups).interval == (-1.0, 1.0)
+    softer = paired_gain(right - 0.25, right - 0.25)
+    assert softer.interval == (0.0, 0.0), "merits on a scale of their own are left to the bootstrap"
+
+
 def test_same_seed_same_interval() -> None:
     pair = outcomes(300, 200, 400)
     assert gain(*pair, seed=1) == gain(*pair, seed=1)

@@ -202,10 +202,14 @@ def paired_gain(
 
     The interval spans the percentile bootstrap and Student's (1908) of the differences, for the former is too narrow for
     few samples (Hesterberg 2015, doi 10.1080/00031305.2015.1089789). Fewer than 10 samples, or 6 groups, give no claim.
+    Merits that are all 0 or 1, answers that are right or wrong, are compared as ``gain`` does.
     """
     from scipy.stats import t as student
 
     known = np.isfinite(candidate) & np.isfinite(baseline)
+    if known.any() and np.isin([candidate[known], baseline[known]], (0, 1)).all():
+        owner = None if groups is None else np.asarray(groups)[known]
+        return gain(candidate[known] == 1, baseline[known] == 1, groups=owner, confidence=confidence, seed=seed)
     differences = (candidate - baseline)[known]
     owner = None if groups is None else np.asarray(groups)[known]
     if len(differences) < LEAST or (owner is not None and len(np.unique(owner)) < LEAST_GROUPS):
