@@ -175,6 +175,9 @@ def test_what_leaves_nothing_to_propose_is_refused() -> None:
         together.check(FineTune(balance="fixed:1+1"), task, cut)
     with pytest.raises(DataError, match="there are none"):
         together.check(Plain(), task, replace(cut, valid=cut.train))
+    blind = [joined({"left": None, "right": "True"}) for _ in cut.valid.items]
+    with pytest.raises(DataError, match="none has a label of left"):
+        together.check(Plain(), task, replace(cut, valid=replace(cut.valid, labels=blind)))
     names = [f"t{i}" for i in range(11)]
     with pytest.raises(ConfigError, match="at most 10 tasks, got 11"):
         together.check(Plain(), MultiTask(tuple(names), (task.tasks[0],) * 11), cut)

@@ -75,6 +75,10 @@ def check(approach: Approach, task: Task, split: Split) -> MultiTask:
         raise DataError(
             "--together auto judges by validation samples, and there are none. Declare some, or add samples"
         )
+    if blind := [name for name, (rows, _) in task.known(split.valid.labels or []).items() if not len(rows)]:
+        raise DataError(
+            f"--together auto judges by validation samples, and none has a label of {blind[0]}. Label some, or leave it out"
+        )
     return task
 
 
