@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,6 +16,7 @@ from safetensors.torch import save_file
 from headstart import models
 from headstart.data.dataset import Dataset
 from headstart.data.split import Split
+from headstart.models.backbone import Backbone, Features, FeatureSpec, Inputs, Stage
 from headstart.models.card import ModelCard, write_card
 from headstart.models.pictures import PictureBackbone
 from headstart.models.zoo import assemble
@@ -113,3 +115,24 @@ def environment(**more: str) -> dict[str, str]:
 
 
 PYTHON = sys.executable
+
+
+class NumberBackbone(Backbone):
+    """A network on rows of numbers, all of it one stage: small enough to say what a training must come to."""
+
+    def __init__(self, network: torch.nn.Module, dim: int) -> None:
+        super().__init__()
+        self.card, self.reference = ModelCard("toy/numbers", "table"), "toy"
+        self.network = network
+        self.stages = [Stage("all", (network,))]
+        self.spec, self.precision, self.provides = FeatureSpec(dim), torch.float32, frozenset({"vector", "gradients"})
+
+    def shape(self, value: dict[str, float], *, whole: bool = False) -> np.ndarray:
+        return np.array(list(value.values()), np.float32)
+
+    def batch(self, shaped: Sequence[np.ndarray]) -> torch.Tensor:
+        return torch.from_numpy(np.stack(shaped))
+
+    def forward(self, batch: Inputs) -> Features:
+        assert isinstance(batch, torch.Tensor)
+        return Features(self.network(batch))

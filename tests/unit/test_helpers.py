@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from typer.testing import CliRunner
 
 import headstart as hs
@@ -18,6 +18,7 @@ import tiny_models
 from headstart import models
 from headstart.approaches import Care, _beside, train
 from headstart.approaches.finetune import FineTune
+from headstart.approaches.scratch import Scratch
 from headstart.auxiliary import Auxiliary, Question, listed
 from headstart.auxiliary._labelled import Labelled
 from headstart.auxiliary.masked import ELSE, Masked, masked
@@ -27,47 +28,19 @@ from headstart.data.dataset import Dataset
 from headstart.data.split import Split
 from headstart.errors import ConfigError, DataError, Incompatible
 from headstart.evaluation import baselines
-from headstart.models.backbone import Backbone, Features, FeatureSpec, Inputs, Stage
-from headstart.models.card import ModelCard
 from headstart.predictor import Predictor
 from headstart.tasks._heads import LinearHead
 from headstart.tasks.classification import Classification
 from headstart.training.batches import Batches
 from headstart.training.run import Run, sow
 from headstart.tuning import decayed
-from tiny import backbone, dataset, frozen_bytes, saved, split, task
+from tiny import NumberBackbone, backbone, dataset, frozen_bytes, saved, split, task
 
 
-class TwoNumbers(Backbone):
-    """Numbers in, two features out."""
-
-    def __init__(self, width: int = 12) -> None:
-        super().__init__()
-        self.card, self.reference = ModelCard("toy/two", "table"), "toy"
-        sow(1, 5)
-        self.network = nn.Sequential(nn.Linear(width, 16), nn.Tanh(), nn.Linear(16, 8))
-        self.stages = [Stage("all", (self.network,))]
-        self.spec, self.precision, self.provides = FeatureSpec(8), torch.float32, frozenset({"vector", "gradients"})
-
-    def shape(self, value: dict[str, float], *, whole: bool = False) -> np.ndarray:
-        return np.array(list(value.values()), np.float32)
-
-    def batch(self, shaped: Sequence[np.ndarray]) -> Tensor:
-        return torch.from_numpy(np.stack(shaped))
-
-    def forward(self, batch: Inputs) -> Features:
-        assert isinstance(batch, Tensor)
-        return Features(self.network(batch))
-
-
-@dataclass(frozen=True)
-class Setting:
-    epochs: int = 6
-    batch_size: int = 10
-    augment: str = ""
-    patience: int = 0
-    average: float = 0.0
-    still_norms: bool = True
+def two_numbers(width: int = 12) -> NumberBackbone:
+    """Numbers in, eight features out."""
+    sow(1, 5)
+    return NumberBackbone(nn.Sequential(nn.Linear(width, 16), nn.Tanh(), nn.Linear(16, 8)), 8)
 
 
 def numbers(count: int, seed: int, noise: float = 0.0, rule: str = "sum", shift: float = 0.0) -> Dataset:
@@ -86,7 +59,7 @@ YES = Classification.learn(["False", "True"])
 def trained(helpers: dict[str, Auxiliary], small: int = 40, epochs: int = 25) -> tuple[float, list[dict[str, float]]]:
     """Accuracy on test of a target with few samples, and the rows of its training."""
     cut = Split(numbers(small, 1), numbers(60, 2), numbers(400, 3))
-    own, run = TwoNumbers(), Run(stage="toy", seed=3)
+    own, run = two_numbers(), Run(stage="toy", seed=3)
     sow(3, 2)
     head = YES.head(8)
     groups = decayed([*own.parameters(), *head.parameters()], 0.02)
@@ -97,7 +70,7 @@ def trained(helpers: dict[str, Auxiliary], small: int = 40, epochs: int = 25) ->
         cut,
         run,
         groups=groups,
-        settings=replace(Setting(), epochs=epochs),
+        settings=Scratch(epochs=epochs, batch_size=10, augment="", still_norms=True),
         care=Care(helpers=helpers, head_rate=0.02),
     )
     predictor = Predictor(own.eval(), head.eval(), YES, "table")
@@ -111,18 +84,18 @@ def test_a_helper_that_agrees_counts_and_one_of_chance_hardly_counts_and_does_no
     helped, rows = trained({"more": Labelled(numbers(600, 4), YES)})
     unhurt, chance = trained({"chance": Labelled(numbers(600, 5, rule="chance"), YES)})
     weights = [
-        float(np.mean([row[f"valid_weight of {name}"] for row in some]))
+        float(np.mean([row[f"valid_helper weight {name}"] for row in some]))
         for name, some in (("more", rows), ("chance", chance))
     ]
     assert weights[0] > 3 * weights[1] and weights[1] < 0.03, weights
-    assert abs(float(np.mean([row["valid_cosine of chance"] for row in chance]))) < 0.03
+    assert abs(float(np.mean([row["valid_helper cosine chance"] for row in chance]))) < 0.03
     assert helped >= alone and unhurt >= alone - 0.02, (alone, helped, unhurt)
-    assert all(row["valid_loss of chance"] > 0.6 for row in chance), "there is nothing to learn from it"
+    assert all(row["valid_helper loss chance"] > 0.6 for row in chance), "there is nothing to learn from it"
 
 
 @pytest.mark.parametrize(("flipped", "wanted"), [(False, 1.0), (True, 0.0)])
 def test_the_weight_is_the_cosine_of_the_gradients_and_never_below_zero(flipped: bool, wanted: float) -> None:
-    own, head, twin = TwoNumbers(), LinearHead(8, 2), LinearHead(8, 2)
+    own, head, twin = two_numbers(), LinearHead(8, 2), LinearHead(8, 2)
     twin.load_state_dict(head.state_dict())
     batch = next(iter(Batches(numbers(20, 1), YES.encode(numbers(20, 1).labels or []), own, 20)(0)))
     asked = replace(batch, labels=1 - batch.labels) if flipped else batch
@@ -136,14 +109,14 @@ def test_the_weight_is_the_cosine_of_the_gradients_and_never_below_zero(flipped:
         assert torch.allclose(parameter.grad, (1 + wanted) * slope, atol=1e-6)
     assert all(float(parameter.grad.abs().sum()) > 0 for parameter in twin.parameters()), "its head learns in any case"
     told = made.drain()
-    assert told["weight of twin"] == pytest.approx(wanted, abs=1e-5) and (told["cosine of twin"] < -0.3) is flipped
+    assert told["helper weight twin"] == pytest.approx(wanted, abs=1e-5) and (told["helper cosine twin"] < -0.3) is flipped
     assert not made.drain(), "told once"
 
 
 def test_a_loss_that_is_no_number_leaves_the_target_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(_beside, "say", said.append)
-    own, head, broken = TwoNumbers(), LinearHead(8, 2), LinearHead(8, 2)
+    own, head, broken = two_numbers(), LinearHead(8, 2), LinearHead(8, 2)
     broken.linear.weight.data.fill_(float("nan"))
     batch = next(iter(Batches(numbers(20, 1), YES.encode(numbers(20, 1).labels or []), own, 20)(0)))
     made = _beside.Beside({"odd": Question(broken, lambda shown, epoch: iter(()))}, list(own.parameters()), "x")
@@ -200,8 +173,8 @@ def test_a_bert_learns_masked_tokens_beside_its_task(tmp_path: Path) -> None:
     assert float(nothing.detach()) == 0, "a batch without any masked token asks nothing"
     run = Run(seed=1, stage="finetune")
     found = FineTune(epochs=2, batch_size=8, helper="masked:0.3", learning_rate=0.001).fit(own, task(), cut, run)
-    rows = [row for row in run.history if "valid_weight of masked" in row]
-    assert len(rows) == 2 and all(0 <= row["valid_weight of masked"] <= 1 for row in rows)
+    rows = [row for row in run.history if "valid_helper weight masked" in row]
+    assert len(rows) == 2 and all(0 <= row["valid_helper weight masked"] <= 1 for row in rows)
     assert set(dict(found.head.named_parameters())) == {"linear.weight", "linear.bias"}, "what helped is thrown away"
 
 
@@ -217,9 +190,9 @@ def test_a_helper_changes_neither_what_is_frozen_nor_the_statistics_of_batch_nor
     frozen = [name for name, parameter in own.named_parameters() if id(parameter) not in moved]
     before, after = frozen_bytes(own), frozen_bytes(found.backbone)
     assert frozen and all(before[name] == after[name] for name in frozen)
-    assert {key for row in run.history for key in row if "weight of" in key} == {
-        "valid_weight of rotation",
-        "valid_weight of more",
+    assert {key for row in run.history for key in row if "helper weight" in key} == {
+        "valid_helper weight rotation",
+        "valid_helper weight more",
     }
     with _beside.undisturbed(found.backbone.train()):
         stood = {name: value.clone() for name, value in found.backbone.named_buffers() if "running" in name}
@@ -239,7 +212,7 @@ def test_a_helper_changes_neither_what_is_frozen_nor_the_statistics_of_batch_nor
 
 
 def test_a_small_helper_comes_again_and_again() -> None:
-    own = TwoNumbers()
+    own = two_numbers()
     question = Labelled(numbers(3, 1), YES).begin(own, 10, (), 0)
     shown = [next(iter(question.posed(iter([None] * 4), epoch))) for epoch in (1, 2)]  # type: ignore[list-item]
     assert all(len(batch.labels) == 10 and set(batch.places % 3) <= {0, 1, 2} for batch in shown)

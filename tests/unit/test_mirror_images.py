@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import tiny
-from headstart import probing, solvers, views
+from headstart import plugins, probing, solvers
 from headstart.approaches.probe import Probe
+from headstart.data.modalities import Modality
+from headstart.data.modalities.image import Image
 from headstart.data.split import Split
 from headstart.errors import ConfigError
+from headstart.features.extract import extract
 from headstart.models.backbone import Features
+from headstart.store import Store
 from headstart.tasks.classification import Classification
 from headstart.training.run import Run
 
@@ -75,13 +80,22 @@ def test_a_probe_mirrors_few_pictures_and_no_rows_of_numbers(caplog: pytest.LogC
     assert Probe().twins(tiny.backbone(), tiny.task(), many, None) is None
 
 
-def test_mirror_images_are_the_samples_mirrored_in_order() -> None:
-    data = tiny.dataset(3)
-    mirrored = views.twins(data)
-    assert mirrored is not None and mirrored.labels == data.labels
-    for one, other in zip(data.items, mirrored.items, strict=True):
-        assert np.array_equal(np.asarray(one)[:, ::-1], np.asarray(other))
-    assert views.twins(replace(data, modality="text")) is None
+def test_twins_are_the_samples_mirrored_and_known_by_the_samples_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, network, store = tiny.dataset(3), tiny.backbone(), Store(tmp_path / "store")
+    turned = replace(data, items=[np.ascontiguousarray(np.asarray(item)[:, ::-1]) for item in data.items])
+    plain, found = extract(network, data, store), extract(network, data, store, twins=True)
+    assert np.allclose(found.vectors, extract(network, turned).vectors, atol=1e-5)
+    assert not np.allclose(found.vectors, plain.vectors, atol=1e-2)
+    monkeypatch.setattr(Image, "decode", None)  # what is kept is found without a look at the pixels
+    again = extract(network, data, store, twins=True)
+    assert again.computed == 0 and np.array_equal(again.vectors, found.vectors)
+    assert np.array_equal(extract(network, data, store).vectors, plain.vectors)
+
+
+def test_recordings_texts_and_rows_have_no_twins() -> None:
+    assert [name for name in plugins.names("data.modalities") if plugins.variant("data.modalities", name, Modality).twin] == ["image"]
 
 
 def test_an_unknown_setting_is_refused() -> None:

@@ -22,7 +22,7 @@ from headstart.data.dataset import Dataset
 from headstart.data.labels import joined
 from headstart.data.split import Split
 from headstart.errors import ConfigError, DataError
-from headstart.evaluation import interference
+from headstart.evaluation import helped, interference
 from headstart.models.backbone import Features
 from headstart.predictor import load_predictor
 from headstart.tasks import restore
@@ -102,6 +102,15 @@ def test_every_way_of_balancing_trains_and_goes_on(way: str, tmp_path: Path) -> 
     assert all(abs(value) <= 1 + 1e-6 for pairs in cosines.values() for _, value in pairs)
     again = settings.fit(backbone(), made, parts, Run(tmp_path, seed=3, stage="finetune"))  # from its last checkpoint
     assert frozen_bytes(again.head) == frozen_bytes(found.head)
+
+
+def test_a_helper_beside_several_tasks_is_told_apart_from_them() -> None:
+    parts, made, run = split(), task(), Run(None, seed=3, stage="finetune")
+    settings = FineTune(epochs=1, batch_size=8, learning_rate=0.003, augment="", balance="dwa", helper="rotation")
+    settings.fit(backbone(), made, parts, run)
+    assert set(interference.cosines(run.history, "finetune")) == {"shape | round", "shape | size", "round | size"}
+    found = helped.told(run.history, "finetune")
+    assert {what: set(rows) for what, rows in found.items()} == {key: {"rotation"} for key in helped.TOLD}
 
 
 def test_fixed_weights_are_tuned_by_short_trainings() -> None:

@@ -10,69 +10,50 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from typer.testing import CliRunner
 
 import headstart as hs
-from headstart.approaches import Approach, _groups, train
+from headstart.approaches import _groups, train
 from headstart.approaches.finetune import FineTune
 from headstart.approaches.probe import Probe
+from headstart.approaches.scratch import Scratch
 from headstart.cli import app
 from headstart.data.dataset import Dataset
 from headstart.data.labels import joined
 from headstart.data.split import Split
 from headstart.errors import ConfigError, DataError, Incompatible
 from headstart.evaluation import baselines, together
-from headstart.models.backbone import Backbone, Features, FeatureSpec, Inputs, Stage
-from headstart.models.card import ModelCard
+from headstart.models.backbone import Backbone
 from headstart.predictor import GroupedPredictor, Predictor, load_predictor
 from headstart.tasks import Task, learn
 from headstart.tasks.multitask import MultiTask
 from headstart.training.run import Run, sow
 from headstart.tuning import decayed
-from tiny import backbone, dataset, frozen_bytes, saved
+from tiny import NumberBackbone, backbone, dataset, frozen_bytes, saved
 
 KINDS = "multitask:left=classification,right=classification,same=classification"
 
 
-class OneNumber(Backbone):
+def one_number() -> NumberBackbone:
     """Two numbers in, one feature out: room for one question, not for two different ones."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.card, self.reference = ModelCard("toy/one", "table"), "toy"
-        self.network = nn.Linear(2, 1)
-        self.network.weight.data = torch.tensor([[0.5, 0.4]])
-        self.stages = [Stage("all", (self.network,))]
-        self.spec, self.precision, self.provides = FeatureSpec(1), torch.float32, frozenset({"vector", "gradients"})
-
-    def shape(self, value: dict[str, float], *, whole: bool = False) -> np.ndarray:
-        return np.array([value["a"], value["b"]], np.float32)
-
-    def batch(self, shaped: Sequence[np.ndarray]) -> Tensor:
-        return torch.from_numpy(np.stack(shaped))
-
-    def forward(self, batch: Inputs) -> Features:
-        assert isinstance(batch, Tensor)
-        return Features(self.network(batch))
+    network = nn.Linear(2, 1)
+    network.weight.data = torch.tensor([[0.5, 0.4]])
+    return NumberBackbone(network, 1)
 
 
 @dataclass(frozen=True)
-class Plain(Approach):
+class Plain(Scratch):
     """Everything moves, from where it stands."""
 
     epochs: int = 12
     batch_size: int = 10
     augment: str = ""
-    patience: int = 0
-    average: float = 0.0
     still_norms: bool = True
-    needs = frozenset({"vector", "gradients"})
-    kinds = frozenset()
 
     def fit(self, backbone: Backbone, task: Task, split: Split, run: Run) -> Predictor:
         sow(run.seed, 2)
-        own = OneNumber()
+        own = one_number()
         head = task.head(1)
         train(own, head, task, split, run, groups=decayed([*own.parameters(), *head.parameters()], 0.1), settings=self)
         return Predictor(own.eval(), head.eval(), task, "table")
@@ -96,7 +77,7 @@ def toy(*names: str) -> tuple[MultiTask, Split]:
 
 def test_tasks_that_ask_the_same_stay_together_after_one_comparison() -> None:
     task, cut = toy("left", "same")
-    found = together.proposed(Plain(), OneNumber(), task, cut, Run())
+    found = together.proposed(Plain(), one_number(), task, cut, Run())
     assert found.groups == (("left", "same"),) and "none of them is hurt beyond noise" in found.why
     assert [row["answer"] for row in found.facts["trials"]] == ["no clear gain"] * 2 and found.facts["epochs"] == 3
 
@@ -104,7 +85,7 @@ def test_tasks_that_ask_the_same_stay_together_after_one_comparison() -> None:
 def test_tasks_that_want_different_features_are_kept_apart() -> None:
     task, cut = toy("left", "right", "same")
     run = Run()
-    found = together.proposed(Plain(), OneNumber(), task, cut, run)
+    found = together.proposed(Plain(), one_number(), task, cut, run)
     assert (
         found.groups == (("left", "same"), ("right",))
         and "right alone" in found.why
@@ -114,8 +95,8 @@ def test_tasks_that_want_different_features_are_kept_apart() -> None:
     (hurt,) = (row for row in found.facts["trials"] if row["tasks"] == ["left", "right"] and row["task"] == "right")
     assert hurt["together"] < hurt["alone"] - 0.1 and hurt["interval"][1] < 0
     assert not run.history, "rows of short runs are none of the run"
-    whole = Plain().fit(OneNumber(), task, cut, Run())
-    apart = _groups.fit(Plain(), found.groups, OneNumber(), task, cut, Run(stage="plain"))
+    whole = Plain().fit(one_number(), task, cut, Run())
+    apart = _groups.fit(Plain(), found.groups, one_number(), task, cut, Run(stage="plain"))
     scores = [task.score(model.probabilities(cut.test), cut.test.labels or [])["tasks"] for model in (whole, apart)]
     assert scores[1]["right"]["accuracy"] > scores[0]["right"]["accuracy"] + 0.1
     assert min(one["accuracy"] for one in scores[1].values()) > 0.93
@@ -168,7 +149,7 @@ def test_every_way_to_part_names() -> None:
 def test_what_leaves_nothing_to_propose_is_refused() -> None:
     task, cut = toy("left", "right")
     with pytest.raises(ConfigError, match=r"\$.together: .* here is a single task \(classification\).*--labels A,B"):
-        together.proposed(Plain(), OneNumber(), task.only(["left"]), cut, Run())
+        together.proposed(Plain(), one_number(), task.only(["left"]), cut, Run())
     with pytest.raises(Incompatible, match="Probe moves none"):
         together.check(Probe(), task, cut)
     with pytest.raises(ConfigError, match="fixed weights name every task"):
@@ -217,7 +198,7 @@ def test_a_budget_without_room_keeps_the_tasks_together() -> None:
     import time
 
     task, cut = toy("left", "right")
-    found = together.proposed(Plain(), OneNumber(), task, cut, Run(deadline=time.monotonic() - 1))
+    found = together.proposed(Plain(), one_number(), task, cut, Run(deadline=time.monotonic() - 1))
     assert found.groups == (("left", "right"),) and "--budget gives more" in found.why and found.facts["trials"] == []
 
 

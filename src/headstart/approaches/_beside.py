@@ -91,7 +91,7 @@ class Beside(nn.Module):
         for name, row in zip(self.names, self.told.tolist(), strict=True):
             if row[0]:
                 found |= {
-                    f"{what} of {name}": value / row[0]
+                    f"helper {what} {name}": value / row[0]
                     for what, value in zip(("weight", "cosine", "loss"), row[1:], strict=True)
                 }
         self.told.zero_()

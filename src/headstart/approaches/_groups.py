@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headstart.data.split import Split
+from headstart.data.split import Split, with_validation
 from headstart.predictor import GroupedPredictor, Predictor
 from headstart.progress import say
 from headstart.tasks import Task
@@ -29,9 +29,10 @@ def stage_of(stage: str, names: Sequence[str]) -> str:
 def narrowed(split: Split, task: MultiTask, names: Sequence[str]) -> Split:
     """The split of some of the tasks: samples without any of their labels are left out."""
     train, valid, test = (task.samples(part, names)[0] for part in (split.train, split.valid, split.test))
-    if not len(valid):
-        say(f"note: no validation sample is labelled for {' + '.join(names)}; what has to be chosen is chosen on the training samples")
-    return replace(split, train=train, valid=valid if len(valid) else train, test=test)
+    found = with_validation(replace(split, train=train, valid=valid, test=test), f"no validation sample is labelled for {' + '.join(names)}")
+    for note in found.notes[len(split.notes) :]:
+        say(f"note: {note}")
+    return found
 
 
 def fit(

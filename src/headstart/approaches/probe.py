@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart import probing, synthetic
+from headstart import plugins, probing, synthetic
 from headstart.approaches import Approach, check
 from headstart.data.dataset import Dataset
+from headstart.data.modalities import Modality
 from headstart.data.split import Split
 from headstart.errors import ConfigError
 from headstart.features.extract import extract
@@ -23,7 +24,6 @@ from headstart.store import Store
 from headstart.synthetic import Synthetic
 from headstart.tasks import Task, classes_of
 from headstart.training.run import Run
-from headstart.views import twins
 
 MIRRORED = ("auto", "no")
 
@@ -52,10 +52,10 @@ class Probe(Approach):
 
     def twins(self, backbone: Backbone, task: Task, train: Dataset, store: Store | None) -> np.ndarray | None:
         """(n, dim) the features of the mirrored training samples; None where they are not to be learned."""
-        if self.mirrored == "no" or not probing.mirrors(task, task.encode(train.labels or [])):
+        kind: type[Modality] = plugins.variant("data.modalities", train.modality, Modality)
+        if self.mirrored == "no" or not kind.twin or not probing.mirrors(task, task.encode(train.labels or [])):
             return None
-        other = twins(train, backbone.decode_side())
-        return None if other is None else extract(backbone, other, store).vectors
+        return extract(backbone, train, store, twins=True).vectors
 
     def fit(self, backbone: Backbone, task: Task, split: Split, run: Run) -> Predictor:
         check(self, backbone)

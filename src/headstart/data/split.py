@@ -88,11 +88,11 @@ def split(
     return Split(train, validation, held_out, notes=tuple(notes))
 
 
-def with_validation(found: Split) -> Split:
+def with_validation(found: Split, why: str = "too few samples for a validation part") -> Split:
     """The split with its training samples as validation part where it has none, which its notes then say."""
     if len(found.valid):
         return found
-    note = "too few samples for a validation part; what has to be chosen is chosen on the training samples"
+    note = f"{why}; what has to be chosen is chosen on the training samples"
     return replace(found, valid=found.train, notes=(*found.notes, note))
 
 

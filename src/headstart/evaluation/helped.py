@@ -19,7 +19,7 @@ from headstart.progress import say
 from headstart.tasks import Task
 from headstart.training.run import Run
 
-TOLD = {"weights": "valid_weight of ", "cosines": "valid_cosine of ", "losses": "valid_loss of "}
+TOLD = {"weights": "valid_helper weight ", "cosines": "valid_helper cosine ", "losses": "valid_helper loss "}
 
 
 def told(history: Sequence[dict[str, Any]], stage: str) -> dict[str, Any]:

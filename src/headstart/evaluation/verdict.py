@@ -207,11 +207,10 @@ def paired_gain(
     from scipy.stats import t as student
 
     known = np.isfinite(candidate) & np.isfinite(baseline)
+    owner = None if groups is None else np.asarray(groups)[known]
     if known.any() and np.isin([candidate[known], baseline[known]], (0, 1)).all():
-        owner = None if groups is None else np.asarray(groups)[known]
         return gain(candidate[known] == 1, baseline[known] == 1, groups=owner, confidence=confidence, seed=seed)
     differences = (candidate - baseline)[known]
-    owner = None if groups is None else np.asarray(groups)[known]
     if len(differences) < LEAST or (owner is not None and len(np.unique(owner)) < LEAST_GROUPS):
         widest = float(max([1.0, *np.abs(differences)]))
         return Gain(float(differences.mean()) if len(differences) else 0.0, (-widest, widest))

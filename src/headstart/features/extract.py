@@ -29,26 +29,32 @@ SAVED = 2048  # computed samples between two writes to the store; an interruptio
 PATHS = ("scaled", "whole", "plain")  # the fast network on pictures decoded at a reduced scale, or whole; float32
 
 
-def extract(backbone: Backbone, dataset: Dataset, store: Store | None = None, *, fast: bool = True) -> FeatureTable:
+def extract(
+    backbone: Backbone, dataset: Dataset, store: Store | None = None, *, fast: bool = True, twins: bool = False
+) -> FeatureTable:
     """The pooled features of every sample, in order.
 
     Memory holds the features and a few batches of decoded samples, whatever the size of the data set.
     The fast path (bfloat16, pictures decoded at a reduced scale) is compared with the plain one (float32, full
     decode) on the first samples; where they disagree the plain one is used, and said.
 
+    Args:
+        twins: of every sample's ``Modality.twin`` instead, kept by the content of the sample, so that nothing is decoded to
+            find what is known.
+
     Raises:
         UnreadableError: a sample cannot be decoded.
     """
     begun = time.perf_counter()
     modality: Modality = plugins.variant("data.modalities", dataset.modality, Modality)()
-    worker = _Extraction(backbone.eval(), modality, dataset, fast)
+    worker = _Extraction(backbone.eval(), modality, dataset, fast, modality.twin if twins else "")
     with ThreadPoolExecutor(_workers()) as pool, torch.inference_mode():
         keys = list(pool.map(lambda item: content_key(content(item)), dataset.items))
         identity = fingerprint(backbone)
-        kept = _Kept(store, f"features-{identity}-{worker.path}", keys, backbone.spec.dim)
+        kept = _Kept(store, f"features-{identity}-{worker.space}", keys, backbone.spec.dim)
         while kept.todo and not worker.agrees(pool, kept.todo[:CHECKED]):
             worker.give_up()
-            kept = _Kept(store, f"features-{identity}-{worker.path}", keys, backbone.spec.dim)
+            kept = _Kept(store, f"features-{identity}-{worker.space}", keys, backbone.spec.dim)
         computed = len(kept.todo)
         for places, vectors in track(worker.run(pool, kept.todo), "features", worker.num_batches(computed)):
             kept.add(places, vectors)
@@ -99,10 +105,11 @@ class _Kept:
 class _Extraction:
     """One pass over a data set: which path it takes, and the prefetching of decoded samples."""
 
-    def __init__(self, backbone: Backbone, modality: Modality, dataset: Dataset, fast: bool) -> None:
+    def __init__(self, backbone: Backbone, modality: Modality, dataset: Dataset, fast: bool, twin: str = "") -> None:
         self.plain = backbone
         self.modality = modality
         self.dataset = dataset
+        self.twin = twin
         self.paths: tuple[str, ...] = PATHS if fast else PATHS[-1:]
         if backbone.decode_side() is None:
             self.paths = tuple(path for path in self.paths if path != "scaled")
@@ -111,6 +118,11 @@ class _Extraction:
     @property
     def path(self) -> str:
         return self.paths[0]
+
+    @property
+    def space(self) -> str:
+        """Of the store: the path, and what was done to the samples."""
+        return "-".join(filter(None, (self.path, self.twin)))
 
     @cached_property
     def quick(self) -> Backbone:
@@ -156,6 +168,8 @@ class _Extraction:
         least = side and round(side * MARGIN)
         items, names = self.dataset.items, self.dataset.names
         values = [self.modality.decode(items[i], least, names[i]) for i in places]
+        if self.twin:
+            values = [self.modality.augment(value, np.random.default_rng(0), (self.twin,)) for value in values]
         return self.plain.shapes(values)
 
     def agrees(self, pool: ThreadPoolExecutor, places: list[int]) -> bool:

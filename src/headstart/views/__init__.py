@@ -74,12 +74,6 @@ def viewed(dataset: Dataset, chosen: Sequence[Augmentation], seed: int, view: in
     return replace(dataset, items=Views(dataset, chosen, seed, view, side))
 
 
-def twins(dataset: Dataset, side: int | None = None) -> Dataset | None:
-    """The data set as in a mirror, every sample once; None of a modality that has no such thing."""
-    kind: Modality = plugins.variant("data.modalities", dataset.modality, Modality)()
-    return viewed(decoded(dataset, side), augment.steps(dataset.modality, (kind.twin,)), 0, 0, side) if kind.twin else None
-
-
 def chosen(text: str, backbone: Backbone, task: Task, split: Split, run: Run) -> tuple[Augmentation, ...]:
     """What the setting ``augment`` of an approach names, ready for a training.
 
