@@ -1,4 +1,9 @@
-"""Backbone + Dataset -> FeatureTable: streamed in bounded memory, decoded beside the computation, cached by content."""
+"""Backbone + Dataset -> FeatureTable: streamed in bounded memory, decoded beside the computation, cached by content.
+
+On a processor, batches are computed beside each other by threads that each use one core, as many as torch is told to
+use, and not one after the other by all cores: an operation split over cores ends when its slowest part does, which costs
+most where something else (here the decoding) runs on them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +32,7 @@ WHOLE = 4  # of these, how many are also decoded whole, which is what a reduced 
 AGREEMENT = 0.999  # least mean cosine between the fast and the plain features
 MARGIN = 2.0  # a picture decoded at a reduced scale keeps this many times the pixels a side that are needed
 SAVED = 2048  # computed samples between two writes to the store; an interruption loses no more than this
+PARTS = 4  # batches that a window becomes where several are computed beside each other
 PATHS = ("scaled", "whole", "plain")  # the fast network on pictures decoded at a reduced scale, or whole; float32
 
 
@@ -48,7 +55,7 @@ def extract(
     begun = time.perf_counter()
     modality: Modality = plugins.variant("data.modalities", dataset.modality, Modality)()
     worker = _Extraction(backbone.eval(), modality, dataset, fast, modality.twin if twins else "")
-    with ThreadPoolExecutor(_workers()) as pool, torch.inference_mode():
+    with worker.pool() as pool, torch.inference_mode():
         keys = list(pool.map(lambda item: content_key(content(item)), dataset.items))
         identity = fingerprint(backbone)
         kept = _Kept(store, f"features-{identity}-{worker.space}", keys, backbone.spec.dim)
@@ -114,6 +121,27 @@ class _Extraction:
         if backbone.decode_side() is None:
             self.paths = tuple(path for path in self.paths if path != "scaled")
         self._first: tuple[list[int], np.ndarray] | None = None
+        on_processor = any(parameter.device.type == "cpu" for parameter in backbone.parameters())  # none: not torch's
+        self.cores = torch.get_num_threads() if on_processor else 1
+
+    @contextmanager
+    def pool(self) -> Iterator[ThreadPoolExecutor]:
+        """Threads that decode and, where batches are computed beside each other, compute with one core each."""
+        alone: dict[str, Any] = {"initializer": torch.set_num_threads, "initargs": (1,)} if self.cores > 1 else {}
+        try:
+            with ThreadPoolExecutor(max(_workers(), self.cores), **alone) as pool:
+                yield pool
+        finally:
+            if alone:
+                torch.set_num_threads(self.cores)  # what one thread sets holds for threads to come as well
+
+    def beside(self, count: int) -> int:
+        """How many batches are computed at once; few samples are rather computed one batch after the other by all cores."""
+        return self.cores if count >= self.cores * self.plain.window else 1
+
+    def limit(self, count: int) -> int:
+        """The cost of a batch of ``count`` samples."""
+        return max(1, self.plain.batch_cost // (PARTS if self.beside(count) > 1 else 1))
 
     @property
     def path(self) -> str:
@@ -141,10 +169,11 @@ class _Extraction:
 
     def num_batches(self, computed: int) -> int | None:
         """For the bar: known where all samples cost the same."""
-        return -(-computed // self.plain.window) if self.plain.window == self.plain.batch_cost else None
+        return -(-computed // self.limit(computed)) if self.plain.window == self.plain.batch_cost else None
 
     def run(self, pool: ThreadPoolExecutor, todo: list[int]) -> Iterator[tuple[list[int], np.ndarray]]:
         """Places and their features (len(places), dim), batch by batch; decoded two windows ahead."""
+        beside, limit = self.beside(len(todo)), self.limit(len(todo))
         if self._first and self._first[0] == todo[: len(self._first[0])]:  # computed for the check: not again
             yield self._first
             todo = todo[len(self._first[0]) :]
@@ -152,6 +181,7 @@ class _Extraction:
         windows = [todo[i : i + window] for i in range(0, len(todo), window)]
         part = max(1, window // 8)
         ahead: deque[list[Future]] = deque()
+        computing: deque[tuple[list[int], Future[np.ndarray]]] = deque()
         for number in range(len(windows) + 2):
             if number < len(windows):
                 some = windows[number]
@@ -160,8 +190,17 @@ class _Extraction:
             if number >= 2 and ahead:
                 places = windows[number - 2]
                 shaped = [value for future in ahead.popleft() for value in future.result()]
-                for group in grouped([self.plain.cost(value) for value in shaped], self.plain.batch_cost):
-                    yield [places[i] for i in group], _features(self.used, [shaped[i] for i in group])
+                for group in grouped([self.plain.cost(value) for value in shaped], limit):
+                    inside, members = [places[i] for i in group], [shaped[i] for i in group]
+                    if beside == 1:
+                        yield inside, _features(self.used, members)
+                        continue
+                    computing.append((inside, pool.submit(_features, self.used, members)))
+                    while len(computing) > beside:
+                        done, vectors = computing.popleft()
+                        yield done, vectors.result()
+        for done, vectors in computing:
+            yield done, vectors.result()
 
     def _shaped(self, places: Sequence[int], *, whole: bool = False) -> list[Any]:
         side = self.plain.decode_side() if self.path == "scaled" and not whole else None
@@ -194,6 +233,7 @@ class _Extraction:
         return False
 
 
+@torch.inference_mode()  # which holds for one thread
 def _features(backbone: Backbone, shaped: list[Any]) -> np.ndarray:
     return backbone(backbone.batch(shaped)).vector.float().cpu().numpy()
 

@@ -1,3 +1,4 @@
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,42 @@ def test_features_are_those_of_the_backbone_in_order(made: PictureBackbone) -> N
     assert list(table.labels or []) == samples.labels and table.names == samples.names
     quick = extract(made, samples)
     assert cosines(quick.vectors, table.vectors).min() > 0.995
+
+
+def test_batches_are_computed_beside_each_other_with_one_core_each(made: PictureBackbone) -> None:
+    before = torch.get_num_threads()
+    seen: list[tuple[threading.Thread, int]] = []
+    handle = made.register_forward_hook(lambda *_: seen.append((threading.current_thread(), torch.get_num_threads())))
+    samples = dataset(40)  # 120: more than three windows
+    try:
+        torch.set_num_threads(3)
+        table = extract(made, samples, fast=False)
+        assert {cores for _, cores in seen} == {1} and threading.main_thread() not in {thread for thread, _ in seen}
+        assert torch.get_num_threads() == 3
+        several, few = len(seen), extract(made, samples.subset(range(90)), fast=False)  # too few to busy three
+        assert {(thread, cores) for thread, cores in seen[several:]} == {(threading.main_thread(), 3)}
+    finally:
+        handle.remove()
+        torch.set_num_threads(before)
+    assert np.allclose(table.vectors, plain(made, samples), atol=1e-4)
+    assert np.allclose(few.vectors, table.vectors[:90], atol=1e-4)
+
+
+def test_what_fails_beside_others_is_raised_and_leaves_the_cores_as_they_were(
+    made: PictureBackbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: PictureBackbone, batch: torch.Tensor) -> None:
+        raise MemoryError("no more")
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(PictureBackbone, "forward", broken)
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(MemoryError, match="no more"):
+            extract(made, dataset(40), fast=False)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_only_new_samples_are_computed(made: PictureBackbone, store: Store) -> None:
