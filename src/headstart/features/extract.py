@@ -28,7 +28,7 @@ from headstart.progress import say, track
 from headstart.store import Store
 
 CHECKED = 8  # samples on which the fast network is compared with float32
-WHOLE = 4  # of these, how many are also decoded whole, which is what a reduced scale is compared with
+WHOLE = 4  # of these, how many are decoded whole for it, where the fast path decodes at a reduced scale
 AGREEMENT = 0.999  # least mean cosine between the fast and the plain features
 MARGIN = 2.0  # a picture decoded at a reduced scale keeps this many times the pixels a side that are needed
 SAVED = 2048  # computed samples between two writes to the store; an interruption loses no more than this
@@ -216,12 +216,12 @@ class _Extraction:
         self._first = None
         if self.path == "plain":
             return True
+        count = WHOLE if self.path == "scaled" else 0
         shaped = [value for (value,) in pool.map(lambda place: self._shaped([place]), places)]
-        quick = _features(self.used, shaped)
-        agreement = _cosine(quick, _features(self.plain, shaped))
-        if self.path == "scaled":
-            whole = [value for (value,) in pool.map(lambda i: self._shaped([i], whole=True), places[:WHOLE])]
-            agreement = min(agreement, _cosine(quick[:WHOLE], _features(self.plain, whole)))
+        whole = [value for (value,) in pool.map(lambda place: self._shaped([place], whole=True), places[:count])]
+        quick, plain = _features(self.used, shaped), _features(self.plain, whole + shaped[count:])
+        parts = [(quick[:count], plain[:count]), (quick[count:], plain[count:])]
+        agreement = min(_cosine(one, other) for one, other in parts if len(one))
         if agreement >= AGREEMENT:
             self._first = places, quick
             return True
