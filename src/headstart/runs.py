@@ -87,6 +87,17 @@ def next_folder(parent: Path = Path("runs")) -> Path:
     return parent / str(max(taken, default=0) + 1)
 
 
+def refuse_finished(folder: Path) -> None:
+    """
+    Raises:
+        RunError: the folder holds a finished run, which is never written over.
+    """
+    if (folder / "result.json").exists():
+        raise RunError(
+            f"{folder} already holds a finished run. Choose another --out; headstart rerun {folder} repeats it."
+        )
+
+
 @contextmanager
 def opened(folder: Path, settings: Settings) -> Iterator[Path]:
     """The folder of a run that is under way, locked against a second process; yields its place for checkpoints.
@@ -94,10 +105,7 @@ def opened(folder: Path, settings: Settings) -> Iterator[Path]:
     Raises:
         RunError: the folder holds a finished run, another run's beginning, other files, or is in use.
     """
-    if (folder / "result.json").exists():
-        raise RunError(
-            f"{folder} already holds a finished run. Choose another --out; headstart rerun {folder} repeats it."
-        )
+    refuse_finished(folder)
     others = folder.is_dir() and not (folder / "run.toml").exists() and any(p.name != WORK for p in folder.iterdir())
     if others or folder.is_file():
         raise RunError(f"{folder} exists and is not a run folder; nothing was written. Choose another --out.")

@@ -86,11 +86,15 @@ def fail(message: str, as_json: bool, status: int) -> None:
 
 
 def given(argument: str) -> str | Path:
-    """A path where there is such a file, else the argument itself: a text, or a path that predict will miss."""
+    """A path where there is such a file, or where the argument is a file's name, which predict will miss; else a text."""
+    from headstart.data.modalities import by_suffix
+
     try:
-        return Path(argument) if Path(argument).is_file() else argument
+        found = Path(argument).is_file()
     except OSError:  # a text that is too long for a file name
         return argument
+    named = len(argument.split()) == 1 and Path(argument).suffix.lower() in by_suffix()
+    return Path(argument) if found or named else argument
 
 
 def listed(references: str) -> list[str]:
