@@ -9,7 +9,8 @@ def test_the_name_of_a_missing_file_is_no_text(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     Path("here").write_text("a text")
     assert verbs.given("here") == Path("here")
-    for name in ("missing.txt", "folder/missing.JPG"):
+    Path("folder").mkdir()
+    for name in ("folder", "missing.txt", "folder/missing.JPG"):
         assert verbs.given(name) == Path(name)
     for text in ("It never arrived.", "see notes.txt", "Great", "word" * 500 + ".txt"):
         assert verbs.given(text) == text

@@ -128,8 +128,11 @@ def minimise(objective: Objective, groups: list[dict[str, Any]], recipe: Recipe,
                "learning_rate": schedule.highest}  # fmt: skip
         state["rows"].append(row)
         state["scores"].append(metrics["score"])
+        part = f", after {state['step']} of its {objective.steps} steps" if state["step"] < objective.steps else ""
         state.update(epochs=epoch, step=0, loss=0.0, seconds=before + time.perf_counter() - begun)
         state["stopped"] = state["stopped"] or _why_stop(state, recipe, run)
+        if state["stopped"] == "out of time":
+            row["note"] = f"the time budget ended the training in epoch {epoch} of at most {recipe.epochs}{part}"
         run.record(row)
         say(f"{run.stage} epoch {epoch}/{recipe.epochs}: loss {row['train_loss']:.3f}, validation "
             f"{metrics['score']:.3f} {sparkline(state['scores'])}{' (best)' if state['epoch'] == epoch else ''}, "

@@ -86,11 +86,11 @@ def fail(message: str, as_json: bool, status: int) -> None:
 
 
 def given(argument: str) -> str | Path:
-    """A path where there is such a file, or where the argument is a file's name, which predict will miss; else a text."""
+    """A path where there is one, or where the argument is the name of a file, which predict will miss; else a text."""
     from headstart.data.modalities import by_suffix
 
     try:
-        found = Path(argument).is_file()
+        found = Path(argument).exists()
     except OSError:  # a text that is too long for a file name
         return argument
     named = len(argument.split()) == 1 and Path(argument).suffix.lower() in by_suffix()

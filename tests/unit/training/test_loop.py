@@ -202,8 +202,9 @@ def test_divergence_later_keeps_the_best_epoch() -> None:
 
 def test_time_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Run, "seconds_left", lambda self: 0.0)
-    _, state, _ = rehearse(None, recipe=Recipe(6), deadline=0.0)
+    _, state, run = rehearse(None, recipe=Recipe(6), deadline=0.0)
     assert state["stopped"] == "out of time" and state["epochs"] == 1
+    assert run.history[-1]["note"] == "the time budget ended the training in epoch 1 of at most 6"
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty json", "no tensors", "other json", "list"])
@@ -230,6 +231,7 @@ def test_a_budget_too_short_for_an_epoch(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Run, "seconds_left", lambda self: -1.0)
     _, state, run = rehearse(None, recipe=Recipe(6), deadline=0.0)
     assert (state["stopped"], state["epochs"]) == ("out of time", 1) and len(run.history) == 2
+    assert run.history[-1]["note"].endswith("in epoch 1 of at most 6, after 1 of its 4 steps")  # fit tells it in its reasons
     assert said[0] == (
         "rehearsal: the time budget ended in epoch 1, after 1 of its 4 steps; these count as they stand. A larger "
         "--budget, fewer --shots or --approach probe would fit."
