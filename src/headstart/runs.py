@@ -139,7 +139,7 @@ def opened(folder: Path, settings: Settings) -> Iterator[Path]:
 
 def _withdraw(folder: Path, new: bool) -> None:
     """Take a run's beginning out of its folder, and the folder if it is ``new``, unless there is more than settings."""
-    if {path.name for path in folder.iterdir()} != {"run.toml", WORK} or any((folder / WORK).glob("*.checkpoint.*")):
+    if {path.name for path in folder.iterdir()} != {"run.toml", WORK} or any((folder / WORK).glob("*.safetensors")):
         return
     with contextlib.suppress(OSError):
         (folder / "run.toml").unlink()

@@ -6,7 +6,7 @@ import pytest
 import headstart as hs
 from headstart import fitting, models, runs
 from headstart.approaches.distill import Distill
-from headstart.errors import DataError, RunError, UnknownModel, UnreadableError
+from headstart.errors import ConfigError, DataError, RunError, UnknownModel, UnreadableError
 from tiny import dataset, saved
 
 
@@ -61,3 +61,5 @@ def test_a_slip_is_told_before_the_data_are_scanned(tmp_path: Path) -> None:
         hs.fit(photos, out=tmp_path / "run")
     with pytest.raises(UnreadableError):
         hs.fit(photos, out=tmp_path / "other")
+    with pytest.raises(ConfigError, match=r"\$\.seed: expected 0 or more, got -1"):
+        hs.fit(photos, seed=-1)

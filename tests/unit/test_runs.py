@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from headstart import runs
 from headstart.errors import ConfigError, RunError
 from headstart.runs import Settings
+from headstart.training.checkpoint import save_checkpoint
 from tiny import PYTHON, environment
 
 SETTINGS = Settings(
@@ -227,11 +229,15 @@ def test_a_refused_run_leaves_nothing_in_the_way(tmp_path: Path) -> None:
     with pytest.raises(ConfigError), runs.opened(tmp_path / "2", SETTINGS):
         raise ConfigError("a folder that was there stays")
     assert list((tmp_path / "2").iterdir()) == []
-    for left in (".work/finetune.checkpoint.json", "model"):
-        with pytest.raises(RunError), runs.opened(tmp_path / "3", SETTINGS):
-            (tmp_path / "3" / left).touch()
+    for folder in (tmp_path / "3", tmp_path / "4"):
+        with pytest.raises(RunError), runs.opened(folder, SETTINGS) as work:
+            if folder.name == "3":
+                module = torch.nn.Linear(2, 2)
+                save_checkpoint(work / "finetune.checkpoint", {"module": module}, torch.optim.SGD(module.parameters()), {})
+            else:
+                (folder / "model").mkdir()
             raise RunError("a full disk")
-        assert runs.read_settings(tmp_path / "3") == SETTINGS  # it can be gone on with
+        assert runs.read_settings(folder) == SETTINGS  # it can be gone on with
 
 
 def test_the_difference_of_two_approaches_is_that_of_their_settings() -> None:

@@ -63,9 +63,11 @@ def spoken(as_json: bool, folder: Path | None = None, *, together: bool = False)
     except KeyboardInterrupt:
         resumable = folder is not None and _resumable(folder)
         fail("interrupted" + (f"; continue with: headstart resume {folder}" if resumable else ""), as_json, 130)
-    except OSError as problem:
-        fail(f"{problem.strerror or problem}: {problem.filename or ''}. Check the path, its permissions and the free "
-              "space, then try again.", as_json, 2)  # fmt: skip
+    except OSError as problem:  # a full disk tells no file name
+        where = problem.filename or folder
+        again = f"continue with: headstart resume {folder}" if folder is not None and _resumable(folder) else "try again"
+        fail(f"{problem.strerror or problem}{f': {where}' if where else ''}. Check the path, its permissions and the free "
+             f"space, then {again}", as_json, 2)  # fmt: skip
 
 
 def _resumable(folder: Path) -> bool:
