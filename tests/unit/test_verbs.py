@@ -15,7 +15,7 @@ def test_the_name_of_a_missing_file_is_no_text(tmp_path: Path, monkeypatch: pyte
     Path("folder").mkdir()
     for name in ("folder", "missing.txt", "folder/missing.JPG"):
         assert verbs.given(name) == Path(name)
-    for text in ("It never arrived.", "see notes.txt", "Great", "word" * 500 + ".txt"):
+    for text in ("It never arrived.", "", "see notes.txt", "Great", "word" * 500 + ".txt"):
         assert verbs.given(text) == text
 
 

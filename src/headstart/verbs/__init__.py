@@ -92,7 +92,7 @@ def given(argument: str) -> str | Path:
     from headstart.data.modalities import by_suffix
 
     try:
-        found = Path(argument).exists()
+        found = argument.strip() != "" and Path(argument).exists()
     except OSError:  # a text that is too long for a file name
         return argument
     named = len(argument.split()) == 1 and Path(argument).suffix.lower() in by_suffix()
