@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import ConfigError, Incompatible
 from headstart.fitting import make_settings
-from headstart.performing import load_split
+from headstart.performing import load_split, named_model
 from headstart.progress import say
 from headstart.store import Store
 
@@ -66,7 +66,9 @@ def augment(
     if not (measure or preview):
         raise ConfigError("With neither measuring nor samples there is nothing to do. Leave out one of the two.")
     begun, out, store = time.perf_counter(), Path(out), Store()
-    split = load_split(make_settings(data, model, "auto", seed=seed, **options), store, None if _is_path(data) else data)
+    settings = make_settings(data, model, "auto", seed=seed, **options)
+    backbone = named_model(settings) if measure else None
+    split = load_split(settings, store, None if _is_path(data) else data)
     modality = split.train.modality
     if not augmentations.names(modality):
         raise Incompatible(f"There is nothing to try: samples of the kind {modality!r} have no augmentations, for no change "
@@ -75,7 +77,8 @@ def augment(
     steps = augmentations.steps(modality, names)
     sow(seed, 0)
     run, task = Run(None, seed, store, stage="augment"), learn(split.task, split.train.labels or [])
-    backbone = _backbone(split, model) if measure or any(isinstance(step, Backtranslate) for step in steps) else None
+    if measure or any(isinstance(step, Backtranslate) for step in steps):
+        backbone = _suiting(split, backbone or named_model(settings))
     if backbone is not None:
         steps = tuple(views.prepared(step, backbone, task, split, run) for step in steps)
     measured = None
@@ -126,14 +129,12 @@ def _facts(step: Augmentation, place: int, measured: Measured | None) -> dict[st
     }
 
 
-def _backbone(split: Split, model: str) -> Backbone:
-    from headstart import defaults, models
+def _suiting(split: Split, backbone: Backbone | None) -> Backbone:
+    from headstart import defaults
 
-    if model == "auto":
+    if backbone is None:
         backbone, why = defaults.choose(split.train)
         say(f"because {why}")
-    else:
-        backbone = models.load(model)
     defaults.suits(backbone, split.train)
     return backbone
 

@@ -14,6 +14,7 @@ from headstart.progress import say
 if TYPE_CHECKING:
     from headstart.models.backbone import Backbone
 
+MODERATE = 1e9  # bytes; a model that nobody asked for by name should not fill the memory
 EMBEDDED = {"image": "embedded:image", "audio": "embedded:sound"}  # what comes with headstart
 
 
@@ -21,8 +22,8 @@ def choose(dataset: Dataset) -> tuple[Backbone, str]:
     """A backbone for the modality of a data set, and the reason why it was chosen.
 
     Pictures begin with the embedded model, which needs no network. For texts and sounds the catalogue names good small
-    models: the first that is on this machine, else the first that can be fetched; without the network, sounds
-    fall back to log-mel pictures in the embedded picture model.
+    models: the first that is on this machine, else the first that can be fetched; without the network whatever else is
+    here is taken, and sounds fall back to log-mel pictures in the embedded picture model.
 
     Raises:
         ModelError: there is no model for texts on this machine and none can be fetched; names the one command that does.
@@ -44,6 +45,10 @@ def choose(dataset: Dataset) -> tuple[Backbone, str]:
     try:
         return models.load(wanted[0]), f"the model is {wanted[0]}, the usual choice for {dataset.modality}, fetched now"
     except ModelError as problem:
+        if (found := _on_disk(dataset.modality)) is not None:
+            why = f"{wanted[0]} is not on this machine and could not be fetched, so the model is {found.reference}, which is here"
+            say(f"note: {why}")
+            return found, why
         fallback = EMBEDDED.get(dataset.modality)
         if fallback is None:
             raise ModelError(
@@ -54,6 +59,22 @@ def choose(dataset: Dataset) -> tuple[Backbone, str]:
                f"embedded picture model ({fallback}), which knows nothing of sound")  # fmt: skip
         say(f"note: {why}")
         return models.load(fallback), why
+
+
+def _on_disk(modality: str) -> Backbone | None:
+    """A model of the modality in the cache of the hub: of the catalogue, the smallest first, else another of moderate size."""
+    from headstart.models import catalog
+    from headstart.models.zoo._hub import folders_here
+
+    known = [entry.reference for entry in catalog.find(catalog.Wanted(modality, here=True)) if entry.zoo != "embedded"]
+    for reference in dict.fromkeys([*known, *(f"transformers:{name}" for name in folders_here(MODERATE))]):
+        try:
+            found = models.load(reference)
+        except ModelError:  # a part of it is missing, or it is of a type that cannot be read
+            continue
+        if found.card.modality == modality:
+            return found
+    return None
 
 
 def suits(backbone: Backbone, dataset: Dataset) -> None:

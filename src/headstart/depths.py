@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.fitting import make_settings
-from headstart.performing import load_split
+from headstart.performing import load_split, named_model
 from headstart.progress import say
 from headstart.store import Store
 
@@ -56,14 +56,16 @@ def layers(data: Any, model: str = "auto", *, seed: int = 0, **options: Any) -> 
     Raises:
         HeadstartError: the data or the model cannot be read, or the model's stages cannot be watched.
     """
-    from headstart import defaults, models
+    from headstart import defaults
     from headstart.stagewise import by_depth
     from headstart.tasks import classes_of, learn
     from headstart.tuning import auto
 
     settings, store = make_settings(data, model, "probe", seed=seed, **options), Store()
+    backbone, why = named_model(settings), ""
     split = load_split(settings, store, data if not settings.data else None)
-    backbone, why = defaults.choose(split.train) if model == "auto" else (models.load(settings.model), "")
+    if backbone is None:
+        backbone, why = defaults.choose(split.train)
     defaults.suits(backbone, split.train)
     if why:
         say(why)

@@ -89,6 +89,8 @@ def make_settings(data: Any, model: str, approach: Any, **options: Any) -> Setti
         raise ConfigError(
             "$.labels, $.paths, $.text, $.group and $.modality tell how to read a file; a Dataset is read"
         )
+    if settings.seed < 0:
+        raise ConfigError(f"$.seed: expected 0 or more, got {settings.seed}")
     if settings.shots is not None and settings.shots < 1:
         raise ConfigError(f"$.shots: expected at least 1 sample a class, got {settings.shots}")
     return settings

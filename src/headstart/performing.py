@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart import auditing, config, gathering, plugins, runs
-from headstart.data import Dataset, Split
+from headstart.data import Dataset, Split, existing
 from headstart.data import read as read_data
 from headstart.data.duplicates import clusters, drop_unreadable, scan
 from headstart.data.split import split as split_data
@@ -75,13 +75,15 @@ def perform(
 
     begun, folder = time.perf_counter(), own_place(folder)
     store = Store()
-    split, judged = load_split(settings, store, data), None
-    from headstart import defaults, models, targets
+    from headstart import defaults, targets
     from headstart.advising import advise
     from headstart.candidates import adapt
     from headstart.evaluation import together
     from headstart.tasks import learn
 
+    runs.refuse_finished(folder)
+    backbone = named_model(settings)
+    split, judged = load_split(settings, store, data), None
     if settings.helpers:
         beside = gathering.helpers(settings, split, store, helpers or {})
         told = [f"helper {name}: {note}" for name, (part, _) in beside.items() for note in part.notes]
@@ -96,10 +98,9 @@ def perform(
         judged = domain.judged
     if settings.together == "auto" and (shared := make_approach(settings.approach)) is not None:
         together.check(shared, learn(split.task, split.train.labels or []), split)
-    if settings.model == "auto":
+    why_model = f"you asked for the model {settings.model}"
+    if backbone is None:
         backbone, _, why_model = advise.chosen(split, store, settings.seed)
-    else:
-        backbone, why_model = models.load(settings.model), f"you asked for the model {settings.model}"
     defaults.suits(backbone, split.train)
     split = replace(split, notes=(*split.notes, *defaults.cut_notes(backbone, split)))
     with runs.opened(folder, settings) as work:
@@ -203,6 +204,20 @@ def make_approach(chosen: dict[str, Any]) -> Approach | None:
 
     kind = plugins.variant("approaches", name, Approach)
     return config.from_dict(kind, facts, path="$.approach")
+
+
+def named_model(settings: Settings) -> Backbone | None:
+    """The model that was asked for, None for "auto"; called before the data are scanned, so that a slip costs no time.
+
+    Raises:
+        DataError: the data are not even there.
+        ModelError: the model cannot be found or loaded.
+    """
+    from headstart import models
+
+    for place in filter(None, (settings.data, *settings.datasets.values())):
+        existing(place)
+    return None if settings.model == "auto" else models.load(settings.model)
 
 
 def load_split(settings: Settings, store: Store, data: Any = None) -> Split:

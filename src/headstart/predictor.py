@@ -255,7 +255,8 @@ def _dataset(items: Sequence[str | Item], modality: str) -> Dataset:
     found: list[Item] = [Path(item) if isinstance(item, str) and not texts else item for item in items]
     missing = [str(item) for item in found if isinstance(item, Path) and not item.is_file()]
     if missing:
-        raise DataError(f"There is no file {missing[0]!r} ({len(missing)} of {len(found)} do not exist).")
+        hint = f" It is a folder: name the files in it, such as {missing[0]}/*" if Path(missing[0]).is_dir() else ""
+        raise DataError(f"There is no file {missing[0]!r} ({len(missing)} of {len(found)} do not exist).{hint}")
     names = [_name(item, i) for i, item in enumerate(found)]
     return Dataset(found, names, None, modality)
 

@@ -6,10 +6,12 @@ runs/1/  run.toml  result.json  history.jsonl  predictions.parquet  mistakes.jso
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+import shutil
 import time
 import tomllib
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ from typing import IO, Any, Literal
 
 import headstart
 from headstart.config import dump_json, dump_toml, from_dict
-from headstart.errors import ConfigError, RunError
+from headstart.errors import ConfigError, HeadstartError, RunError
 from headstart.progress import say
 
 WORK = ".work"
@@ -87,20 +89,32 @@ def next_folder(parent: Path = Path("runs")) -> Path:
     return parent / str(max(taken, default=0) + 1)
 
 
-@contextmanager
-def opened(folder: Path, settings: Settings) -> Iterator[Path]:
-    """The folder of a run that is under way, locked against a second process; yields its place for checkpoints.
-
+def refuse_finished(folder: Path) -> None:
+    """
     Raises:
-        RunError: the folder holds a finished run, another run's beginning, other files, or is in use.
+        RunError: the folder holds a finished run, which is never written over.
     """
     if (folder / "result.json").exists():
         raise RunError(
             f"{folder} already holds a finished run. Choose another --out; headstart rerun {folder} repeats it."
         )
+
+
+@contextmanager
+def opened(folder: Path, settings: Settings) -> Iterator[Path]:
+    """The folder of a run that is under way, locked against a second process; yields its place for checkpoints.
+
+    A run that is refused before it has anything to go on with leaves no folder behind, which would only be in the way of
+    the corrected command.
+
+    Raises:
+        RunError: the folder holds a finished run, another run's beginning, other files, or is in use.
+    """
+    refuse_finished(folder)
     others = folder.is_dir() and not (folder / "run.toml").exists() and any(p.name != WORK for p in folder.iterdir())
     if others or folder.is_file():
         raise RunError(f"{folder} exists and is not a run folder; nothing was written. Choose another --out.")
+    new = not folder.exists()
     try:
         (folder / WORK).mkdir(parents=True, exist_ok=True)
     except OSError as problem:
@@ -116,7 +130,22 @@ def opened(folder: Path, settings: Settings) -> Iterator[Path]:
                 raise RunError(f"{folder} holds the beginning of another run: {difference(before, settings)}. "
                                f"Continue that one with: headstart resume {folder}; or choose another --out.")  # fmt: skip
         write_atomically(folder / "run.toml", dump_toml(settings).encode())
-        yield folder / WORK
+        try:
+            yield folder / WORK
+        except HeadstartError:
+            _withdraw(folder, new)
+            raise
+
+
+def _withdraw(folder: Path, new: bool) -> None:
+    """Take a run's beginning out of its folder, and the folder if it is ``new``, unless there is more than settings."""
+    if {path.name for path in folder.iterdir()} != {"run.toml", WORK} or any((folder / WORK).glob("*.safetensors")):
+        return
+    with contextlib.suppress(OSError):
+        (folder / "run.toml").unlink()
+        shutil.rmtree(folder / WORK, ignore_errors=True)
+        if new:
+            folder.rmdir()
 
 
 def locked(file: IO[str]) -> bool:
@@ -153,7 +182,11 @@ def waited(path: Path, why: str) -> Iterator[None]:
 
 
 def difference(one: Settings, other: Settings) -> str:
-    pairs = [(name, getattr(one, name), getattr(other, name)) for name in Settings.__dataclass_fields__]
+    """In words. Of two approaches of one name, in which settings they differ; of two names, no more than these."""
+    pairs = [(name, getattr(one, name), getattr(other, name)) for name in Settings.__dataclass_fields__ if name != "approach"]
+    same = one.approach.get("name") == other.approach.get("name")
+    names = {**one.approach, **other.approach} if same else ("name",)
+    pairs += [(f"approach.{name}", one.approach.get(name), other.approach.get(name)) for name in names]
     return "; ".join(f"{name} is {a!r} there and {b!r} here" for name, a, b in pairs if a != b)
 
 

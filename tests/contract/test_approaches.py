@@ -8,7 +8,7 @@ import pytest
 
 from headstart import config, plugins
 from headstart.approaches import Approach
-from headstart.errors import Incompatible
+from headstart.errors import ConfigError, Incompatible
 from headstart.models.pictures import PictureBackbone
 from headstart.predictor import Predictor, load_predictor
 from headstart.training.run import Run
@@ -87,6 +87,13 @@ def test_what_cannot_work_is_refused_before_any_work(trained: Trained) -> None:
         made.provides = made.provides - {lacking}
         with pytest.raises(Incompatible, match=f"needs {lacking} from the model.*provides only"):
             trained.approach.fit(made, task(), trained.split, Run())
+
+
+def test_numbers_out_of_range_are_refused_by_name(trained: Trained) -> None:
+    for name, value in {"epochs": 0, "batch_size": 0, "patience": -1, "at_once": -1, "weight_decay": -0.1, "average": 1.0}.items():
+        if hasattr(trained.approach, name):
+            with pytest.raises(ConfigError, match=rf"\$\.approach\.{name}: expected .*, got "):
+                replace(trained.approach, **{name: value}).fit(backbone(), task(), trained.split, Run())  # type: ignore[type-var]
 
 
 def test_the_history_has_its_stage(trained: Trained) -> None:

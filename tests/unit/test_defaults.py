@@ -2,10 +2,12 @@ from pathlib import Path
 
 import pytest
 
+import tiny
 import tiny_models
 from headstart import defaults
 from headstart.errors import ModelError
 from headstart.models import catalog
+from headstart.models.zoo import _hub
 
 
 @pytest.fixture
@@ -61,3 +63,23 @@ def test_what_is_on_this_machine_comes_first(told: list[str], monkeypatch: pytes
     assert asked == [wanted[-1]]
     monkeypatch.setattr(catalog, "here", lambda reference: False)
     assert "fetched now" in defaults.choose(tiny_models.dataset("text", 1))[1] and asked[-1] == wanted[0]
+
+
+def test_without_the_network_whatever_is_on_disk_serves(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    other, bert = "transformers:a/pictures", "transformers:b/texts"
+    made = {other: "image", bert: "text"}
+    asked: list[str] = []
+
+    def load(reference: str) -> object:
+        asked.append(reference)
+        if reference not in made:
+            raise ModelError("no network")
+        backbone = tiny.backbone()
+        backbone.reference, backbone.card = reference, backbone.card.replace(modality=made[reference])
+        return backbone
+
+    monkeypatch.setattr(defaults.models, "load", load)
+    monkeypatch.setattr(_hub, "folders_here", lambda most: ["a/broken", "a/pictures", "b/texts"])
+    backbone, why = defaults.choose(tiny_models.dataset("text", 1))
+    assert backbone.reference == bert and asked == [catalog.defaults("text")[0], "transformers:a/broken", other, bert]
+    assert "could not be fetched, so the model is transformers:b/texts, which is here" in why and told == [f"note: {why}"]

@@ -6,6 +6,7 @@ import pytest
 import headstart as hs
 from headstart import fitting, models, runs
 from headstart.approaches.distill import Distill
+from headstart.errors import ConfigError, DataError, RunError, UnknownModel, UnreadableError
 from tiny import dataset, saved
 
 
@@ -38,3 +39,27 @@ def test_a_diverged_training_is_told_in_the_result(tmp_path: Path, monkeypatch: 
     rows = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
     assert rows[-1]["stopped"] == "diverged" and rows[-1]["note"] in told
     assert runs.read_result(tmp_path / "run")["reasons"] == record.result["reasons"]
+
+
+def test_a_slip_is_told_before_the_data_are_scanned(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for label in ("a", "b"):
+        (photos / label).mkdir(parents=True)
+        for number in range(3):
+            (photos / label / f"{number}.png").write_bytes(b"no picture")
+    with pytest.raises(UnknownModel, match="embedded:image"):
+        hs.fit(photos, "embedded:imgae", out=tmp_path / "run")
+    with pytest.raises(UnknownModel, match="embedded:image"):
+        hs.layers(photos, "embedded:imgae")
+    with pytest.raises(UnknownModel, match="embedded:image"):
+        hs.augment(photos, model="embedded:imgae", out=tmp_path / "augment.html")
+    with pytest.raises(DataError, match="no file or folder"):  # nor is a model loaded for data that are not there
+        hs.fit(tmp_path / "photo", "embedded:imgae", out=tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "result.json").write_text("{}")
+    with pytest.raises(RunError, match="already holds a finished run"):
+        hs.fit(photos, out=tmp_path / "run")
+    with pytest.raises(UnreadableError):
+        hs.fit(photos, out=tmp_path / "other")
+    with pytest.raises(ConfigError, match=r"\$\.seed: expected 0 or more, got -1"):
+        hs.fit(photos, seed=-1)

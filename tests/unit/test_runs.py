@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from headstart import runs
-from headstart.errors import RunError
+from headstart.errors import ConfigError, RunError
 from headstart.runs import Settings
+from headstart.training.checkpoint import save_checkpoint
 from tiny import PYTHON, environment
 
 SETTINGS = Settings(
@@ -216,3 +218,32 @@ def test_the_result_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     written = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
     assert max(written, key=lambda p: written[p]) == folder / "result.json"
     json.loads((folder / "result.json").read_text())
+
+
+def test_a_refused_run_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError), runs.opened(tmp_path / "1", SETTINGS) as work:
+        (work / "history.jsonl").write_text("{}")
+        raise ConfigError("a rate with which nothing can be learned")
+    assert not (tmp_path / "1").exists()
+    (tmp_path / "2").mkdir()
+    with pytest.raises(ConfigError), runs.opened(tmp_path / "2", SETTINGS):
+        raise ConfigError("a folder that was there stays")
+    assert list((tmp_path / "2").iterdir()) == []
+    for folder in (tmp_path / "3", tmp_path / "4"):
+        with pytest.raises(RunError), runs.opened(folder, SETTINGS) as work:
+            if folder.name == "3":
+                module = torch.nn.Linear(2, 2)
+                save_checkpoint(work / "finetune.checkpoint", {"module": module}, torch.optim.SGD(module.parameters()), {})
+            else:
+                (folder / "model").mkdir()
+            raise RunError("a full disk")
+        assert runs.read_settings(folder) == SETTINGS  # it can be gone on with
+
+
+def test_the_difference_of_two_approaches_is_that_of_their_settings() -> None:
+    other = replace(SETTINGS, approach={**SETTINGS.approach, "epochs": 4, "tuning": "full"})
+    assert runs.difference(SETTINGS, other) == (
+        "approach.epochs is 3 there and 4 here; approach.tuning is None there and 'full' here"
+    )
+    other = replace(SETTINGS, approach={"name": "probe", "head": "knn"})
+    assert runs.difference(SETTINGS, other) == "approach.name is 'finetune' there and 'probe' here"

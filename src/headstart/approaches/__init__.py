@@ -19,7 +19,7 @@ from headstart.approaches._several import drawn, weigher
 from headstart.auxiliary import Auxiliary
 from headstart.data.dataset import Dataset
 from headstart.data.split import Split
-from headstart.errors import Incompatible
+from headstart.errors import ConfigError, Incompatible
 from headstart.mixing import Mixing
 from headstart.models.backbone import Backbone, Features, grouped
 from headstart.models.folding import folded
@@ -40,6 +40,7 @@ from headstart.training.run import Run, sow
 from headstart.tuning import decayed, freeze_others, training_mode
 
 COMPARED = 4  # samples on which the folded network is compared with the network as it is
+LEAST = {"epochs": 1, "batch_size": 1, "patience": 0, "at_once": 0, "weight_decay": 0}  # of settings that several approaches have
 LEAST_VALID = 25  # with fewer, the standard error of an accuracy can pass ten points
 
 
@@ -75,7 +76,7 @@ def check(approach: Approach, backbone: Backbone) -> None:
 
     Raises:
         Incompatible: the backbone lacks something that the approach needs.
-        ConfigError: its setting ``augment`` names something that samples of this kind do not have.
+        ConfigError: a number is out of range, or ``augment`` names something that samples of this kind do not have.
     """
     lacking = approach.needs - backbone.provides
     if lacking:
@@ -83,8 +84,15 @@ def check(approach: Approach, backbone: Backbone) -> None:
             f"{type(approach).__name__} needs {', '.join(sorted(lacking))} from the model, and {backbone.reference} "
             f"provides only {', '.join(sorted(backbone.provides))}. The approach probe works with every model."
         )
-    if "augment" in {entry.name for entry in fields(approach)}:  # type: ignore[arg-type]
-        views.check(vars(approach)["augment"], backbone.card.modality)
+    settings = {entry.name: getattr(approach, entry.name) for entry in fields(approach)}  # type: ignore[arg-type]
+    for name, least in LEAST.items():
+        if settings.get(name, least) < least:
+            raise ConfigError(f"$.approach.{name}: expected {least} or more, got {settings[name]}")
+    for name in ("average", "label_smoothing"):
+        if not 0 <= settings.get(name, 0.0) < 1:
+            raise ConfigError(f"$.approach.{name}: expected 0 to less than 1, got {settings[name]:g}")
+    if "augment" in settings:
+        views.check(settings["augment"], backbone.card.modality)
 
 
 def fresh(backbone: Backbone, seed: int) -> Backbone:

@@ -128,8 +128,6 @@ class FineTune(Approach):
             )
         if not 0 <= self.boundary < 1e6:
             raise ConfigError(f"$.approach.boundary: expected how many GB may be kept, 0 or more, got {self.boundary:g}")
-        if not 0 <= self.label_smoothing < 1:
-            raise ConfigError(f"$.approach.label_smoothing: expected 0 to less than 1, got {self.label_smoothing:g}")
         if self.adapters < 0:
             raise ConfigError(f"$.approach.adapters: expected a width of 1 or more, or 0 for none, got {self.adapters}")
         mixings = mixing.listed(self.mix)

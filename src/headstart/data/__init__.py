@@ -47,9 +47,7 @@ def read(
     if modality is not None:
         plugins.load("data.modalities", modality)
     if isinstance(source, (str, Path)):
-        source = Path(source).expanduser()
-        if not source.exists():
-            raise DataError(f"There is no file or folder {str(source)!r}; check the spelling and the current folder")
+        source = existing(source)
     options = ReadOptions(labels, paths, group, text, modality)
     for name in plugins.names("data.readers"):
         reader = plugins.load("data.readers", name)
@@ -61,6 +59,18 @@ def read(
         f"Cannot read {what}. Expected a folder with one folder per class, a .csv, .tsv, .parquet or .jsonl table, a "
         "Hugging Face Dataset, or a pair (samples, labels) in memory; put single files into class folders"
     )
+
+
+def existing(source: str | Path) -> Path:
+    """The path of a file or folder that is there.
+
+    Raises:
+        DataError: there is none.
+    """
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise DataError(f"There is no file or folder {str(path)!r}; check the spelling and the current folder")
+    return path
 
 
 def _alike_labels(dataset: Dataset) -> list[str]:

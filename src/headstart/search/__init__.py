@@ -105,7 +105,7 @@ def carry_out(search: Search, folder: Path, budget: float | None = None, data: A
 
     begun = time.monotonic()
     _check(search)
-    _claim(search, folder)
+    begun_here = _claim(search, folder)
     if (folder / WINNER / "result.json").exists() and (folder / runs.STUDY).exists():
         say(
             f"{folder} is already finished: its winner was tested. More trials need a new search: choose another --out."
@@ -114,7 +114,13 @@ def carry_out(search: Search, folder: Path, budget: float | None = None, data: A
     from headstart.search.bench import bench_of
     from headstart.search.space import space_of
 
-    bench = bench_of(search.run, data if not search.run.data else None, folder)
+    try:
+        bench = bench_of(search.run, data if not search.run.data else None, folder)
+    except HeadstartError:
+        if begun_here and [path.name for path in folder.iterdir()] == [SETTINGS]:  # nothing is in the corrected command's way
+            (folder / SETTINGS).unlink()
+            folder.rmdir()
+        raise
     identity = {"model": bench.backbone.reference, "seed": search.run.seed, **of_split(bench.split)}
     space = space_of(bench.backbone, bench.task, bench.split.train.modality, bench.epoch, budget)
     with runs.waited(folder / ".study", "another process makes the study"):
@@ -164,12 +170,13 @@ def _check(search: Search) -> None:
         raise ConfigError("$.budget: the time of a search is given to hs.tune itself")
 
 
-def _claim(search: Search, folder: Path) -> None:
-    """The folder is that of this search, or new."""
+def _claim(search: Search, folder: Path) -> bool:
+    """The folder is that of this search, or new; True where it was not there."""
     from headstart.training.checkpoint import write_atomically
 
     if folder.is_file() or (folder.is_dir() and not (folder / SETTINGS).exists() and any(folder.iterdir())):
         raise RunError(f"{folder} exists and is not the folder of a search; nothing was written. Choose another --out.")
+    new = not folder.exists()
     if (folder / SETTINGS).exists():
         before = read(folder)
         if before.run != search.run or before.storage != _public(search.storage):
@@ -177,6 +184,7 @@ def _claim(search: Search, folder: Path) -> None:
             raise RunError(f"{folder} holds another search: {found}. Choose another --out.")
     kept = replace(search, storage=_public(search.storage))
     write_atomically(folder / SETTINGS, config.dump_toml(kept).encode())
+    return new
 
 
 def _public(storage: str | None) -> str | None:

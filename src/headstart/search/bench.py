@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart import defaults, models, plugins, probing
+from headstart import defaults, plugins, probing
 from headstart.approaches import Approach
 from headstart.approaches.finetune import seconds_an_epoch
 from headstart.approaches.probe import Probe
@@ -20,7 +20,7 @@ from headstart.data.split import Split
 from headstart.errors import DataError
 from headstart.features.extract import extract
 from headstart.models.backbone import Backbone, Features
-from headstart.performing import load_split
+from headstart.performing import load_split, named_model
 from headstart.runs import Settings, waited
 from headstart.store import Store
 from headstart.tasks import Head, Task, learn
@@ -118,12 +118,10 @@ def score(value: float, loss: float) -> float:
 
 def bench_of(settings: Settings, data: Any, folder: Path) -> Bench:
     """Read the data, load the model, and compute or fetch the features: once for all trials of this process."""
-    store = Store()
+    store, backbone = Store(), named_model(settings)
     split = load_split(settings, store, data)
-    if settings.model == "auto":
+    if backbone is None:
         backbone, _ = defaults.choose(split.train)
-    else:
-        backbone = models.load(settings.model)
     defaults.suits(backbone, split.train)
     split = replace(split, test=split.test.subset([]))
     task = learn(split.task, split.train.labels or [])

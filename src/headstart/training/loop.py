@@ -128,8 +128,16 @@ def minimise(objective: Objective, groups: list[dict[str, Any]], recipe: Recipe,
                "learning_rate": schedule.highest}  # fmt: skip
         state["rows"].append(row)
         state["scores"].append(metrics["score"])
+        part = f", after {state['step']} of its {objective.steps} steps" if state["step"] < objective.steps else ""
         state.update(epochs=epoch, step=0, loss=0.0, seconds=before + time.perf_counter() - begun)
         state["stopped"] = state["stopped"] or _why_stop(state, recipe, run)
+        notes = []
+        if state["stopped"] == "out of time":
+            notes.append(f"the time budget ended the training in epoch {epoch} of at most {recipe.epochs}{part}")
+        if (state["stopped"] or epoch == recipe.epochs) and state["epoch"] == 0 and not run.last:
+            notes.append("no epoch was better on validation than the start, whose weights are kept")
+        if notes:
+            row["note"] = "; ".join(notes)
         run.record(row)
         say(f"{run.stage} epoch {epoch}/{recipe.epochs}: loss {row['train_loss']:.3f}, validation "
             f"{metrics['score']:.3f} {sparkline(state['scores'])}{' (best)' if state['epoch'] == epoch else ''}, "

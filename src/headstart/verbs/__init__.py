@@ -63,9 +63,11 @@ def spoken(as_json: bool, folder: Path | None = None, *, together: bool = False)
     except KeyboardInterrupt:
         resumable = folder is not None and _resumable(folder)
         fail("interrupted" + (f"; continue with: headstart resume {folder}" if resumable else ""), as_json, 130)
-    except OSError as problem:
-        fail(f"{problem.strerror or problem}: {problem.filename or ''}. Check the path, its permissions and the free "
-              "space, then try again.", as_json, 2)  # fmt: skip
+    except OSError as problem:  # a full disk tells no file name
+        where = problem.filename or folder
+        again = f"continue with: headstart resume {folder}" if folder is not None and _resumable(folder) else "try again"
+        fail(f"{problem.strerror or problem}{f': {where}' if where else ''}. Check the path, its permissions and the free "
+             f"space, then {again}", as_json, 2)  # fmt: skip
 
 
 def _resumable(folder: Path) -> bool:
@@ -86,11 +88,15 @@ def fail(message: str, as_json: bool, status: int) -> None:
 
 
 def given(argument: str) -> str | Path:
-    """A path where there is such a file, else the argument itself: a text, or a path that predict will miss."""
+    """A path where there is one, or where the argument is the name of a file, which predict will miss; else a text."""
+    from headstart.data.modalities import by_suffix
+
     try:
-        return Path(argument) if Path(argument).is_file() else argument
+        found = argument.strip() != "" and Path(argument).exists()
     except OSError:  # a text that is too long for a file name
         return argument
+    named = len(argument.split()) == 1 and Path(argument).suffix.lower() in by_suffix()
+    return Path(argument) if found or named else argument
 
 
 def listed(references: str) -> list[str]:

@@ -21,7 +21,7 @@ def advise(
     data: Annotated[str, typer.Argument(help="Labelled data, as for fit.")],
     models: Annotated[str, typer.Option(help="References joined by commas (default: what is on this machine).")] = "",
     budget: Annotated[str | None, typer.Option(help="Time for adapting the model: 90s, 5m, 2h (default: 10m).")] = None,
-    seed: Annotated[int, typer.Option(help="Of the split, as for fit.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the split, as for fit.", min=0)] = 0,
     shots: Annotated[int | None, typer.Option(help="Training samples a class.")] = None,
     report: Annotated[Path | None, typer.Option(help="Also write a page with the tree and the path taken.")] = None,
     labels: Labels = None,

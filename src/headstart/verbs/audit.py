@@ -28,7 +28,7 @@ def audit(
     out: Annotated[
         Path | None, typer.Option(help="Folder for audit.html and audit.json; by default the next free audits/N.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the folds of cross-validation.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the folds of cross-validation.", min=0)] = 0,
     labels: Labels = None,
     paths: Paths = None,
     text: Text = None,

@@ -34,7 +34,7 @@ def augment(
         bool, typer.Option("--measure/--no-measure", help="Measure the effect on validation, or only show samples.")
     ] = True,
     out: Annotated[Path, typer.Option(help="The page to write; an older one is replaced.")] = Path("augment.html"),
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of everything random.", min=0)] = 0,
     shots: Annotated[int | None, typer.Option(help="Training samples a class.")] = None,
     on_bad: OnBad = "error",
     labels: Labels = None,

@@ -43,7 +43,7 @@ def fit(
     ] = None,
     out: Out = None,
     baseline: Annotated[str, typer.Option(help="auto, or none to skip the baselines (then no verdict).")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of everything random.", min=0)] = 0,
     shots: Annotated[int | None, typer.Option(help="Training samples a class.")] = None,
     budget: Annotated[str | None, typer.Option(help="Time for adapting the model: 90s, 5m, 2h.")] = None,
     on_bad: OnBad = "error",

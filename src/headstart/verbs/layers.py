@@ -25,7 +25,7 @@ def layers(
     data: Annotated[str, typer.Argument(help="Labelled data, as for fit.")],
     model: Annotated[str, typer.Option(help="zoo:name, a model folder, or auto.")] = "auto",
     out: Annotated[Path, typer.Option(help="The page with the picture.")] = Path("layers.html"),
-    seed: Annotated[int, typer.Option(help="Of the split and the folds.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the split and the folds.", min=0)] = 0,
     shots: Annotated[int | None, typer.Option(help="Training samples a class.")] = None,
     on_bad: OnBad = "error",
     labels: Labels = None,

@@ -21,7 +21,7 @@ def rank(
     data: Annotated[str, typer.Argument(help="Labelled data, as for fit.")],
     models: Annotated[str, typer.Option(help="References joined by commas (default: what is on this machine).")] = "",
     search: Annotated[str, typer.Option(help="Words: the models of the catalogue that they find.")] = "",
-    seed: Annotated[int, typer.Option(help="Of the split, as for fit.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the split, as for fit.", min=0)] = 0,
     shots: Annotated[int | None, typer.Option(help="Training samples a class.")] = None,
     report: Annotated[Path | None, typer.Option(help="Also write a page with everything that was measured.")] = None,
     on_bad: OnBad = "error",

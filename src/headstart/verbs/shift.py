@@ -29,7 +29,7 @@ def shift(
     target_labels: Annotated[
         bool, typer.Option("--target-labels", help="Compare the classes by the target's own labels, not by guesses.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of everything random.", min=0)] = 0,
     on_bad: OnBad = "error",
     labels: Labels = None,
     paths: Paths = None,

@@ -29,7 +29,7 @@ def tune(
     ] = None,
     out: Out = None,
     baseline: Annotated[str, typer.Option(help="For the winner: auto, or none (then no verdict).")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of everything random.", min=0)] = 0,
     shots: Annotated[int | None, typer.Option(help="Training samples a class.")] = None,
     on_bad: OnBad = "error",
     labels: Labels = None,

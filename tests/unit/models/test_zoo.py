@@ -149,6 +149,16 @@ def test_a_state_dict_with_its_architecture(tmp_path: Path) -> None:
         models.load(f"local:{path}#resnet10t?{STATED}")
 
 
+def test_a_file_of_another_zoo_says_how_to_name_it(tmp_path: Path) -> None:
+    (tmp_path / "net.keras").write_bytes(b"")
+    (tmp_path / "net.onnx").write_bytes(b"")
+    (tmp_path / "graph").mkdir()
+    (tmp_path / "graph" / "saved_model.pb").write_bytes(b"")
+    for zoo, name in (("keras", "net.keras"), ("onnx", "net.onnx"), ("savedmodel", "graph")):
+        with pytest.raises(ModelError, match=f"write the zoo in front: {zoo}:{tmp_path / name}"):
+            models.load(str(tmp_path / name))
+
+
 def test_a_checkpoint_without_statistics_is_refused(tmp_path: Path) -> None:
     write_card(CARD.replace(mean=None, std=None), saved(tmp_path) / "card.json")
     with pytest.raises(MissingStatistics, match="does not state mean, std"):

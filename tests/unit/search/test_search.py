@@ -16,7 +16,7 @@ import tiny
 from headstart import search
 from headstart.approaches.finetune import FineTune
 from headstart.approaches.probe import Probe
-from headstart.errors import ConfigError, RunError
+from headstart.errors import ConfigError, RunError, UnknownModel
 from headstart.report import search as report
 from headstart.search import bench as benches
 from headstart.search import space as spaces
@@ -227,6 +227,9 @@ def test_what_cannot_be_searched(model: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="password"):
         hs.tune(tiny.dataset(4), model, storage="postgresql://me:secret@host/name", out=tmp_path / "b")
     assert not (tmp_path / "b").exists()
+    with pytest.raises(UnknownModel):
+        hs.tune(tiny.dataset(4), "embedded:imgae", out=tmp_path / "b")
+    assert not (tmp_path / "b").exists()  # where the corrected command will begin
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "thesis.txt").write_text("mine")
     with pytest.raises(RunError, match="not the folder of a search"):

@@ -139,8 +139,11 @@ def test_a_start_that_is_never_beaten_is_kept() -> None:
         seen.append(frozen_bytes(module))
         return 1.0 if call == 0 else 0.5
 
-    module, state, _ = rehearse(None, recipe=Recipe(3), watch=watch)
+    module, state, run = rehearse(None, recipe=Recipe(3), watch=watch)
     assert state["epoch"] == 0 and frozen_bytes(module) == seen[0] != seen[1]
+    assert [row.get("note") for row in run.history] == [None] * 3 + [
+        "no epoch was better on validation than the start, whose weights are kept"
+    ]
 
 
 def explode(call: int, size: int) -> float:
@@ -202,8 +205,9 @@ def test_divergence_later_keeps_the_best_epoch() -> None:
 
 def test_time_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Run, "seconds_left", lambda self: 0.0)
-    _, state, _ = rehearse(None, recipe=Recipe(6), deadline=0.0)
+    _, state, run = rehearse(None, recipe=Recipe(6), deadline=0.0)
     assert state["stopped"] == "out of time" and state["epochs"] == 1
+    assert run.history[-1]["note"].startswith("the time budget ended the training in epoch 1 of at most 6")
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty json", "no tensors", "other json", "list"])
@@ -230,6 +234,7 @@ def test_a_budget_too_short_for_an_epoch(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Run, "seconds_left", lambda self: -1.0)
     _, state, run = rehearse(None, recipe=Recipe(6), deadline=0.0)
     assert (state["stopped"], state["epochs"]) == ("out of time", 1) and len(run.history) == 2
+    assert "in epoch 1 of at most 6, after 1 of its 4 steps" in run.history[-1]["note"]  # fit tells it in its reasons
     assert said[0] == (
         "rehearsal: the time budget ended in epoch 1, after 1 of its 4 steps; these count as they stand. A larger "
         "--budget, fewer --shots or --approach probe would fit."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from headstart.errors import ModelError
@@ -58,15 +59,15 @@ def cached_or_fetched_folder(repository: str, patterns: list[str], reference: st
         ) from problem
 
 
-def folders_here() -> list[str]:
-    """The repositories of the hub whose config.json is in the local cache."""
+def folders_here(most: float = math.inf) -> list[str]:
+    """The repositories of the hub whose config.json is in the local cache and that take at most so many bytes there."""
     from huggingface_hub import CacheNotFound, scan_cache_dir
 
     try:
         found = scan_cache_dir().repos
     except (CacheNotFound, OSError, ValueError):
         return []
-    held = [repo for repo in found if repo.repo_type == "model"]
+    held = [repo for repo in found if repo.repo_type == "model" and repo.size_on_disk <= most]
     return sorted(
         repo.repo_id for repo in held
         if any(file.file_name == "config.json" for revision in repo.revisions for file in revision.files)

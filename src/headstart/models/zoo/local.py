@@ -13,6 +13,8 @@ from headstart.models.backbone import Backbone
 from headstart.models.card import ModelCard, read_card
 from headstart.models.zoo import NOTHING, Zoo, assemble, read_assets
 
+OTHERS = {".keras": "keras", ".onnx": "onnx"}  # endings of files that another zoo reads
+
 
 class Local(Zoo):
     """``local:FOLDER``, ``local:RUN`` or ``local:FILE.safetensors#ARCHITECTURE?mean=..&std=..&input_size=..``."""
@@ -29,6 +31,9 @@ class Local(Zoo):
         if architecture:
             card = stated_card(architecture)
             return assemble(card, place, path if pretrained else None)
+        zoo = "savedmodel" if (path / "saved_model.pb").is_file() else OTHERS.get(path.suffix.lower())
+        if zoo and path.exists():
+            raise ModelError(f"{place} is read by the zoo {zoo}; write the zoo in front: {zoo}:{place}")
         if path.is_file():
             raise ModelError(
                 f"{place} is a file of weights and does not say for which architecture. Name it, with its statistics: "

@@ -1,0 +1,30 @@
+import errno
+import json
+from pathlib import Path
+
+import pytest
+import typer
+
+from headstart import runs, verbs
+
+
+def test_the_name_of_a_missing_file_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("here").write_text("a text")
+    assert verbs.given("here") == Path("here")
+    Path("folder").mkdir()
+    for name in ("folder", "missing.txt", "folder/missing.JPG"):
+        assert verbs.given(name) == Path(name)
+    for text in ("It never arrived.", "", "see notes.txt", "Great", "word" * 500 + ".txt"):
+        assert verbs.given(text) == text
+
+
+def test_a_full_disk_says_where_and_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(typer.Exit), verbs.spoken(True, run), runs.opened(run, runs.Settings(data="photos")):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    said = json.loads(capsys.readouterr().out)["error"]
+    assert said.startswith(f"No space left on device: {run}. ") and said.endswith(f"continue with: headstart resume {run}")
+    with pytest.raises(typer.Exit), verbs.spoken(False):
+        Path(tmp_path / "missing").read_text()
+    assert f"No such file or directory: {tmp_path / 'missing'}. " in capsys.readouterr().err
