@@ -14,7 +14,7 @@ from headstart.data import Dataset, Split
 from headstart.data import read as read_data
 from headstart.data.duplicates import clusters, drop_unreadable, scan
 from headstart.data.split import split as split_data
-from headstart.errors import ConfigError
+from headstart.errors import ConfigError, Incompatible
 from headstart.models import catalog
 from headstart.models.backbone import Backbone
 from headstart.progress import say
@@ -22,6 +22,7 @@ from headstart.ranking.rank import rank
 from headstart.ranking.result import Ranking
 from headstart.store import Store
 from headstart.tasks import Task
+from headstart.tasks._kinds import only_classes
 from headstart.tasks.classification import Classification
 from headstart.training.processes import processes
 
@@ -101,10 +102,13 @@ def advise(
 
     Raises:
         DataError: no labels, a single class.
+        Incompatible: the task is no classification.
         ModelError: no model can be had.
     """
     store = store or Store()
     split = data if isinstance(data, Split) else _split(data, seed, shots, store, reading)
+    if split.task != "classification":
+        raise Incompatible(f"Advice is for classification, and the task is {split.task}.")
     if isinstance(candidates, (str, Backbone)):
         candidates = [candidates]
     backbone, ranking, _ = chosen(split, store, seed, candidates)
@@ -222,6 +226,7 @@ def _split(data: Any, seed: int, shots: int | None, store: Store, reading: Mappi
     if isinstance(data, Dataset) and stated:
         raise ConfigError(f"{', '.join(stated)} tell how to read a file; a Dataset is read")
     dataset = data if isinstance(data, Dataset) else read_data(data, **stated)
+    only_classes(dataset.labels or (), "Advice")
     found = scan(dataset, store)
     whole = drop_unreadable(dataset, found, "error")
     cut = split_data(whole, seed=seed, shots=shots, clusters=clusters(found))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from headstart import plugins
 from headstart.data import labels as texts
-from headstart.errors import ConfigError
+from headstart.errors import ConfigError, Incompatible
 from headstart.tasks._numbers import MISSING, number
 
 AUTO = "auto"
@@ -67,6 +67,27 @@ def single(labels: Sequence[str]) -> Stated:
         why = f"the labels are {len(values)} different whole numbers, few of them more than once or twice: regression"
         return Stated("regression", why)
     return Stated("classification", f"the labels name {len(distinct)} classes")
+
+
+def only_classes(labels: Sequence[str], purpose: str) -> None:
+    """
+    Args:
+        purpose: what is asked for, as the message begins.
+
+    Raises:
+        Incompatible: the labels state another task than a classification. Whole numbers may be names of classes.
+    """
+    found = stated(AUTO, labels)
+    columns = texts.columns(labels)
+    if found.task == "classification" or (found.task == "regression" and not columns and _are_whole(labels)):
+        return
+    way = f"Name one of the columns: --labels {next(iter(columns))}" if columns else "headstart fit takes them"
+    raise Incompatible(f"{purpose} is for classification, and {found.why}. {way}")
+
+
+def _are_whole(labels: Sequence[str]) -> bool:
+    values = [number(label) for label in set(labels)]
+    return all(math.isnan(value) or value.is_integer() for value in values)
 
 
 def _names(distinct: set[str], num_samples: int) -> Stated:

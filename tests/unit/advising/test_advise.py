@@ -18,7 +18,7 @@ from headstart import cli, plugins
 from headstart.advising import advise
 from headstart.advising.facts import Facts, doubled, facts
 from headstart.advising.tree import TREE, Leaf, Question, questions, walk
-from headstart.errors import DataError
+from headstart.errors import DataError, Incompatible
 from headstart.report.pages import render_page
 
 PLAIN = Facts(
@@ -123,6 +123,10 @@ def test_bad_data_is_refused() -> None:
     data = tiny.dataset(6)
     with pytest.raises(DataError):
         hs.advise(replace(data, labels=["same"] * len(data)), [tiny.backbone()])
+    numbers = replace(data, labels=[f"{i / 7}" for i in range(len(data))])
+    for some in (numbers, replace(tiny.split(6), task="regression")):
+        with pytest.raises(Incompatible, match="Advice is for classification"):
+            hs.advise(some, [tiny.backbone()])
 
 
 def test_whether_it_came_true() -> None:

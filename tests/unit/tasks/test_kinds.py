@@ -3,8 +3,8 @@
 import pytest
 
 from headstart.data.labels import columns, joined, parted
-from headstart.errors import ConfigError
-from headstart.tasks._kinds import stated
+from headstart.errors import ConfigError, Incompatible
+from headstart.tasks._kinds import only_classes, stated
 
 CASES = [
     (["a", "b", "a"], "classification"),
@@ -59,3 +59,21 @@ def test_labels_are_put_together_and_taken_apart() -> None:
     assert parted("{x}") is None and parted("plain") is None and parted('{"a": 3}') is None
     assert columns([joined(row), joined({"fine": "1", "coarse": "2"})]) == {"fine": ['ü "7"', "1"], "coarse": [None, "2"]}
     assert columns(["a", joined(row)]) == {} and columns([]) == {}
+
+
+@pytest.mark.parametrize("labels", [["a", "b", "a"], [str(i) for i in range(60)], ["1.0", "2.0", "?"], []])
+def test_classes_are_classes(labels: list[str]) -> None:
+    only_classes(labels, "Ranking models")
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([f"{i / 7:.3f}" for i in range(30)], "30 different numbers.*headstart fit takes them"),
+        (["a;b", "a", "b;c", "c", "b"], "several labels a sample.*headstart fit"),
+        ([joined({"fine": x, "coarse": x[0]}) for x in ("ab", "ac", "b")], "2 columns.*--labels fine"),
+    ],
+)
+def test_what_is_no_class_is_refused_where_only_classes_will_do(labels: list[str], said: str) -> None:
+    with pytest.raises(Incompatible, match=rf"Ranking models is for classification, and .*{said}"):
+        only_classes(labels, "Ranking models")

@@ -15,7 +15,7 @@ import headstart as hs
 import tiny
 from headstart import cli
 from headstart.data import Dataset
-from headstart.errors import ConfigError, DataError, ModelError
+from headstart.errors import ConfigError, DataError, Incompatible, ModelError
 from headstart.evaluation import verdict
 from headstart.report.plots import curves
 from headstart.trials import compare as comparing
@@ -222,6 +222,8 @@ def test_what_cannot_be_is_said(model: str, tmp_path: Path) -> None:
         hs.compare(data, [], [model])
     with pytest.raises(DataError, match="labels"):
         hs.compare(data.without_labels(), ["probe"], [model])
+    with pytest.raises(Incompatible, match="Comparing approaches is for classification"):
+        hs.compare(replace(data, labels=[f"{i / 7}" for i in range(len(data))]), ["probe"], [model])
 
 
 def test_the_verb(model: str, tmp_path: Path) -> None:
