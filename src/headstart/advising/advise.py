@@ -17,6 +17,7 @@ from headstart.data.split import split as split_data
 from headstart.errors import ConfigError, Incompatible
 from headstart.models import catalog
 from headstart.models.backbone import Backbone
+from headstart.models.columns import REFERENCE
 from headstart.progress import say
 from headstart.ranking.rank import rank
 from headstart.ranking.result import Ranking
@@ -57,7 +58,8 @@ class Advice:
 
     @property
     def command(self) -> str:
-        return f"headstart fit DATA --model {self.model} --approach {self.approach}"
+        model = "" if self.model == REFERENCE else f" --model {self.model}"  # no table has one that could be named
+        return f"headstart fit DATA{model} --approach {self.approach}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, with the whole tree for the page."""

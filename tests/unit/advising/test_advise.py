@@ -117,6 +117,13 @@ def test_advice_reads_like_advice() -> None:
     json.dumps(found.to_dict())
 
 
+def test_the_command_for_a_table_names_no_model() -> None:
+    rng = np.random.default_rng(0)
+    rows, labels = rng.normal(size=(60, 3)), np.arange(60) % 2
+    found = hs.advise(hs.read((rows + labels[:, None], np.where(labels, "sick", "well"))))
+    assert found.command == f"headstart fit DATA --approach {found.approach}"
+
+
 def test_bad_data_is_refused() -> None:
     with pytest.raises(DataError):
         hs.advise(tiny.dataset(6).without_labels(), [tiny.backbone()])

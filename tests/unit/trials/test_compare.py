@@ -156,6 +156,15 @@ def test_it_is_said_where_there_is_no_validation_part(model: str, tmp_path: Path
     assert note in (tmp_path / "comparison.html").read_text("utf-8")
 
 
+def test_of_a_table_the_columns_are_learned_in_each_cell(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows, labels = rng.normal(size=(60, 3)), np.arange(60) % 2
+    data = hs.read((rows + 3 * labels[:, None], np.where(labels, "sick", "well")))
+    found = hs.compare(data, ["probe"], shots=[5, None], seeds=2, out=tmp_path)
+    assert {row["model"] for row in found.curves} == {"tables:columns"} and not found.problems
+    assert all(row["accuracy"] > 0.9 for row in found.curves)
+
+
 def sure(value: float) -> Mean:
     return Mean(value, value - 0.01, value + 0.01, 0.0)
 
@@ -214,6 +223,8 @@ def test_what_cannot_be_is_said(model: str, tmp_path: Path) -> None:
     assert [row["approach"] for row in found.curves] == ["probe"] and "distill" in found.problems[0]["what"]
     with pytest.raises(ModelError, match="Nothing could be computed"):
         hs.compare(data, ["probe"], ["timm:no_such_model"], shots=[2], seeds=1, out=tmp_path / "b")
+    with pytest.raises(ModelError, match="'audio'.*'image'"):
+        hs.compare(data, ["probe"], ["embedded:sound"], shots=[2], seeds=1, out=tmp_path / "c")
     with pytest.raises(ConfigError, match="nonsense"):
         hs.compare(data, ["nonsense"], [model])
     with pytest.raises(ConfigError, match="at least 1"):
