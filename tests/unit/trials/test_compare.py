@@ -223,7 +223,7 @@ def test_what_cannot_be_is_said(model: str, tmp_path: Path) -> None:
     assert [row["approach"] for row in found.curves] == ["probe"] and "distill" in found.problems[0]["what"]
     with pytest.raises(ModelError, match="Nothing could be computed"):
         hs.compare(data, ["probe"], ["timm:no_such_model"], shots=[2], seeds=1, out=tmp_path / "b")
-    with pytest.raises(ModelError, match="'audio'.*'image'"):
+    with pytest.raises(ModelError, match=r"'audio'.*'image'"):
         hs.compare(data, ["probe"], ["embedded:sound"], shots=[2], seeds=1, out=tmp_path / "c")
     with pytest.raises(ConfigError, match="nonsense"):
         hs.compare(data, ["nonsense"], [model])
