@@ -17,6 +17,7 @@ from headstart import cli
 from headstart.data import Dataset
 from headstart.errors import ConfigError, DataError, Incompatible, ModelError
 from headstart.evaluation import verdict
+from headstart.report.pages import render_page
 from headstart.report.plots import curves
 from headstart.trials import compare as comparing
 from headstart.trials import statistics
@@ -265,3 +266,11 @@ def test_the_plot_puts_more_labels_to_the_right_and_better_higher() -> None:
 def test_accuracy_stays_between_0_and_1() -> None:
     found = statistics.accuracy([cell([1] * 30)])
     assert found.high == 1 and found.low < 1
+
+
+@pytest.mark.parametrize(("clear", "said"), [(True, "yes"), (False, "no")])
+def test_the_page_says_which_differences_are_clear(clear: bool, said: str) -> None:
+    """``row.clear`` would be the method of a dict, and always true."""
+    row = {"model": "m", "shots": "5", "approach": "probe", "over": "scratch", "gain": 0.1, "low": -0.1, "high": 0.3, "p": 0.5}
+    page = render_page("comparison", {"origin": "x", "seeds": 1, "gains": [{**row, "clear": clear}]})
+    assert f"<td>{said}</td>" in page
