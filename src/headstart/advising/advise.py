@@ -89,6 +89,7 @@ def advise(
     seed: int = 0,
     shots: int | None = None,
     store: Store | None = None,
+    on_bad: str = "error",
     **reading: str | None,
 ) -> Advice:
     """Which approach to try first on labelled data, from the training samples that ``fit`` with this seed has.
@@ -100,6 +101,7 @@ def advise(
         seed: of the split.
         shots: training samples a class, None for all.
         store: the feature cache; by default the usual one.
+        on_bad: "error" stops at samples that cannot be read, "skip" leaves them out and says which.
         reading: ``labels``, ``paths``, ``text``, ``group``, ``modality``, as for ``hs.read``.
 
     Raises:
@@ -108,7 +110,7 @@ def advise(
         ModelError: no model can be had.
     """
     store = store or Store()
-    split = data if isinstance(data, Split) else _split(data, seed, shots, store, reading)
+    split = data if isinstance(data, Split) else _split(data, seed, shots, store, on_bad, reading)
     if split.task != "classification":
         raise Incompatible(f"Advice is for classification, and the task is {split.task}.")
     if isinstance(candidates, (str, Backbone)):
@@ -223,14 +225,17 @@ def outcome(advice: Mapping[str, Any], valid: Mapping[str, float], scores: Mappi
     return {"accuracy_as_expected": inside, "first_choice_right": first, "sentences": lines}
 
 
-def _split(data: Any, seed: int, shots: int | None, store: Store, reading: Mapping[str, str | None]) -> Split:
+def _split(
+    data: Any, seed: int, shots: int | None, store: Store, on_bad: str, reading: Mapping[str, str | None]
+) -> Split:
     stated = {name: value for name, value in reading.items() if value is not None}
     if isinstance(data, Dataset) and stated:
         raise ConfigError(f"{', '.join(stated)} tell how to read a file; a Dataset is read")
     dataset = data if isinstance(data, Dataset) else read_data(data, **stated)
     only_classes(dataset.labels or (), "Advice")
     found = scan(dataset, store)
-    whole = drop_unreadable(dataset, found, "error")
+    whole = drop_unreadable(dataset, found, on_bad)
+    found = found if len(whole) == len(dataset) else scan(whole, store)
     cut = split_data(whole, seed=seed, shots=shots, clusters=clusters(found))
     for note in cut.notes:
         say(f"note: {note}")

@@ -172,3 +172,8 @@ def test_the_verb(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli.app, [*words, "--json"])
     assert done.exit_code == 0, repr(done.exception)
     assert json.loads(done.output.strip().splitlines()[-1])["facts"]["budget"] == 60.0
+    broken = tmp_path / "data" / "ring" / "broken.png"
+    broken.write_bytes(b"no picture")
+    done = CliRunner().invoke(cli.app, [*words, "--json"])
+    assert done.exit_code == 2 and "broken.png" in json.loads(done.stdout.strip().splitlines()[-1])["error"]
+    assert CliRunner().invoke(cli.app, [*words, "--on-bad", "skip"]).exit_code == 0
