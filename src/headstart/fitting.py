@@ -164,6 +164,7 @@ def evaluate(run: Record | str | Path, data: Any, *, on_bad: str = "error", **re
         reading: ``labels``, ``paths``, ``text``, ``group``, ``modality``, as for ``fit``.
     """
     from headstart.evaluation import outcome
+    from headstart.predictor import check_columns
     from headstart.tasks.multitask import MultiTask
 
     predictor = run.predictor if isinstance(run, Record) else load(run)
@@ -193,6 +194,7 @@ def evaluate(run: Record | str | Path, data: Any, *, on_bad: str = "error", **re
         raise DataError(f"{dataset.origin} has no labels to compare with. headstart predict needs none.")
     if not len(dataset):
         raise DataError(f"{dataset.origin} has no samples to evaluate on.")
+    check_columns(predictor, dataset)
     predictor.task.encode(dataset.labels)  # unknown labels are an error before any work
     probabilities = predictor.probabilities(dataset, store)
     notes = (*dataset.notes, *outcome.about_groups(dataset, verdict=False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save
 
+from headstart.data import read
 from headstart.data.dataset import Dataset, Item
 from headstart.errors import DataError, ModelError, RunError
 from headstart.features.extract import extract
 from headstart.models.backbone import Backbone, Features
 from headstart.models.card import read_card, write_card
 from headstart.models.zoo import assemble, read_assets, read_weights
+from headstart.progress import say
 from headstart.store import Store
 from headstart.tasks import Head, Task, restore
 from headstart.tasks._heads import build
@@ -78,7 +80,8 @@ class Predictor:
     def predict(self, items: Sequence[str | Item] | Dataset) -> list[Prediction]:
         """Predictions for files, values in memory or a data set, in their order.
 
-        A string is the path of a file; for a model of texts it is the text itself, and a file is a ``Path``.
+        A string is the path of a file; for a model of texts it is the text itself, and a file is a ``Path``; for a model of
+        rows the file is a table, all of whose rows are meant.
 
         Raises:
             DataError: a file does not exist.
@@ -196,11 +199,32 @@ def _predicted(model: Predictor | GroupedPredictor, items: Sequence[str | Item] 
     if isinstance(items, (str, Path)):
         raise DataError(f"predict takes a list of files, got the single {items!r}; write [{str(items)!r}].")
     dataset = items if isinstance(items, Dataset) else _dataset(items, model.modality)
+    check_columns(model, dataset)
     answers = [model.task.answer(row) for row in model.probabilities(dataset)]
     return [
         Prediction(name, found.label, found.probability, dict(found.probabilities), found.value)
         for name, found in zip(dataset.names, answers, strict=True)
     ]
+
+
+def check_columns(model: Predictor | GroupedPredictor, dataset: Dataset) -> None:
+    """Say which columns that a model of rows learned from are lacking.
+
+    Raises:
+        DataError: all of them are.
+    """
+    if model.modality != "table" or not len(dataset):
+        return
+    backbone = model.backbone if isinstance(model, Predictor) else model.members[0].backbone
+    wanted = [str(column["name"]) for column in backbone.card.arguments.get("columns", ())]
+    have = {str(name) for row in dataset.items if isinstance(row, Mapping) for name in row}
+    lacking = [name for name in wanted if name not in have]
+    listed = ", ".join(map(repr, lacking[:5])) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
+    if lacking and len(lacking) == len(wanted):
+        raise DataError(f"The rows have none of the {len(wanted)} columns that the model learned from ({listed}); rename theirs.")
+    if lacking:
+        say(f"note: {len(lacking)} of the {len(wanted)} columns that the model learned from are lacking ({listed}): they count as "
+            "missing")  # fmt: skip
 
 
 def load_predictor(folder: Path) -> Predictor | GroupedPredictor:
@@ -257,8 +281,24 @@ def _dataset(items: Sequence[str | Item], modality: str) -> Dataset:
     if missing:
         hint = f" It is a folder: name the files in it, such as {missing[0]}/*" if Path(missing[0]).is_dir() else ""
         raise DataError(f"There is no file {missing[0]!r} ({len(missing)} of {len(found)} do not exist).{hint}")
-    names = [_name(item, i) for i, item in enumerate(found)]
+    if modality == "table":
+        found, names = _rows(found)
+    else:
+        names = [_name(item, i) for i, item in enumerate(found)]
     return Dataset(found, names, None, modality)
+
+
+def _rows(items: Sequence[Item]) -> tuple[list[Item], list[str]]:
+    """Rows and their names; a path is a table file, all of whose rows are meant."""
+    found: list[tuple[Item, str]] = []
+    for place, item in enumerate(items):
+        if isinstance(item, Path):
+            part = read(item, labels=None, modality="table")
+            names = part.names if len(items) == 1 else [f"{item} {name}" for name in part.names]
+            found += zip(part.items, names, strict=True)
+        else:
+            found.append((item, _name(item, place)))
+    return [item for item, _ in found], [name for _, name in found]
 
 
 def _name(item: Item, place: int) -> str:

@@ -174,13 +174,14 @@ def test_it_works_without_a_second_domain(name: str) -> None:
     ("change", "message"),
     [
         (lambda s, t: (s, t[:, :5]), r"The source has 6 features and the target 5.*label column"),
-        (lambda s, t: (s, t[:1]), r"single row \(n_samples = 1\).*at least 2"),
+        (lambda s, t: (s, t[:1]), r"target has a single row \(n_samples = 1\).*at least 2"),
+        (lambda s, t: (s[:1], t), r"source has a single row \(n_samples = 1\).*at least 2"),
         (lambda s, t: (s, t[0]), r"one-dimensional with 6 numbers.*single row\?"),
         (lambda s, t: (_with(s, np.nan), t), r"The source contains NaN or infinity in 1 of 40 rows, in 1 features: 2\. Fill"),
         (lambda s, t: (s, _with(t, np.inf)), r"The target contains NaN or infinity in 1 of 30 rows.*SimpleImputer"),
         (lambda s, t: (scipy.sparse.csr_array(_with(s, np.nan)), t), r"in 1 of 40 rows, in 1 features: 2\."),
     ],
-    ids=["widths", "one target row", "a bare row", "NaN", "infinity", "sparse NaN"],
+    ids=["widths", "one target row", "one source row", "a bare row", "NaN", "infinity", "sparse NaN"],
 )  # fmt: skip
 def test_rows_that_cannot_be_used_are_one_clear_error(name: str, change: Any, message: str) -> None:
     source, target, labels, target_labels = domains()

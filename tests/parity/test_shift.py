@@ -17,7 +17,7 @@ from sklearn.neighbors import kneighbors_graph
 from sklearn.tree import DecisionTreeClassifier
 
 import headstart.shift as shift
-from headstart.shift import _components, bbse, mlls, msda
+from headstart.shift import _components, _moments, bbse, coral, linear_transport, mlls, msda
 from headstart.shift._pencil import leading, leading_dense
 
 MU = 0.7
@@ -248,6 +248,27 @@ def test_linear_transport_is_the_cheapest_map_between_normal_distributions() -> 
     assert np.square((source - moved).mean(0)).sum() == pytest.approx(shifted @ shifted)
     further = shift.CORAL(regularisation=0).fit(source, target).transform(source, domain="source")
     assert np.square(source - further).sum() > np.square(source - moved).sum()
+
+
+@pytest.mark.parametrize("regularisation", [0.0, 0.01, 1.0])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_few_rows_of_many_features_need_small_matrices_only(
+    regularisation: float, sparse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng, root = np.random.default_rng(0), _moments.root
+    source, target = rng.normal(size=(9, 40)), 2 * rng.normal(size=(6, 40)) + 1
+    ours, theirs = (np.cov(x.T) for x in (source, target))
+    sizes: list[int] = []
+    for module in (coral, linear_transport):
+        monkeypatch.setattr(module, "root", lambda matrix, power: sizes.append(len(matrix)) or root(matrix, power))
+    given = [scipy.sparse.csr_array(x) if sparse else x for x in (source, target)]
+    first, second = (make(regularisation=regularisation).fit(*given) for make in (shift.CORAL, shift.LinearTransport))
+    assert set(sizes) == {15}, "as large as there are rows"
+    ridge = regularisation * np.eye(40)
+    assert np.allclose(first.matrix_, root(ours + ridge, -0.5) @ root(theirs + ridge, 0.5))
+    ridge *= (np.trace(ours) + np.trace(theirs)) / 80
+    half, inverse = root(ours + ridge, 0.5), root(ours + ridge, -0.5)
+    assert np.allclose(second.matrix_, inverse @ root(half @ (theirs + ridge) @ half, 0.5) @ inverse)
 
 
 def test_subspace_alignment_is_two_pcas_and_a_turn() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -260,6 +261,7 @@ def test_from_a_table_of_pictures_to_a_report_with_twins(tmp_path: Path, monkeyp
     assert nested["inner"] == "shape" and 0 <= nested["share"] <= 1 and 0 <= nested["alone"] <= 1
     html = (tmp_path / "run" / "report.html").read_text()
     assert "lies outside the answer to" in html
+    assert "&#34;shape&#34;" not in html and re.search(r"<dt>actual</dt><dd>[^{]{0,40}shape (ring|bar|cross)", html)
     assert "Each task" in html and "Do their gradients agree?" in html and "delta-m" in html
     assert json.loads((tmp_path / "run" / "result.json").read_text())["scores"]["tasks"]["round"]["accuracy"] >= 0
     again = hs.evaluate(tmp_path / "run", tmp_path / "labels.csv")

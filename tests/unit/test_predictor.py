@@ -10,7 +10,10 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
+import headstart as hs
+from headstart import cli
 from headstart.approaches.probe import Probe
 from headstart.data.dataset import Dataset
 from headstart.errors import DataError, ModelError, RunError, UnreadableError, UnsafeFile
@@ -150,3 +153,28 @@ def test_a_full_disk_leaves_the_old_model(
 
 def test_no_samples(predictor: Predictor) -> None:
     assert predictor.probabilities(Dataset([], [], None, "image")).shape == (0, 3)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_model_of_rows_takes_tables(several: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rng = np.random.default_rng(0)
+    rows = [{"age": float(age), "sex": "fm"[i % 2], "label": "old" if age > 50 else "young"} for i, age in enumerate(rng.uniform(20, 80, 60))]
+    for name, part in (("train", rows), ("new", rows[:3]), ("bare", [{"age": row["age"]} for row in rows])):
+        lines = [",".join(part[0]), *(",".join(map(str, row.values())) for row in part)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines))
+    run = hs.fit(tmp_path / "train.csv", approach="probe", out=tmp_path / "run", baseline="none")
+    new = tmp_path / "new.csv"
+    found = run.predictor.predict([str(new), new] if several else [str(new)])
+    names = [f"row {i}" for i in (1, 2, 3)]
+    assert [one.name for one in found] == ([f"{new} {name}" for name in names] * 2 if several else names)
+    assert [one.label for one in found[:3]] == [row["label"] for row in rows[:3]]
+    done = CliRunner().invoke(cli.app, ["predict", str(tmp_path / "run"), str(new), "--json"])
+    assert [row["label"] for row in json.loads(done.stdout.splitlines()[-1])["predictions"]] == [one.label for one in found[:3]]
+    with caplog.at_level("INFO"):
+        run.predictor.predict([tmp_path / "bare.csv"])
+    assert "1 of the 2 columns that the model learned from are lacking ('sex')" in caplog.text
+    (tmp_path / "other.csv").write_text("height,label\n1.8,old\n1.7,young\n")
+    with pytest.raises(DataError, match=r"none of the 2 columns that the model learned from \('age', 'sex'\)"):
+        run.predictor.predict([tmp_path / "other.csv"])
+    with pytest.raises(DataError, match="none of the 2 columns"):
+        hs.evaluate(run, tmp_path / "other.csv")

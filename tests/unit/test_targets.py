@@ -1,6 +1,7 @@
 """A run with a target: no label of it reaches a method, the verdict is about it, and the record can be repeated."""
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from headstart import fitting, runs
 from headstart.approaches.coral import Coral
 from headstart.approaches.dann import Dann
 from headstart.errors import ConfigError, DataError, HeadstartError, Incompatible
+from headstart.verbs import show_record
 from tiny import dataset, saved
 
 
@@ -225,3 +227,10 @@ def test_labels_that_nobody_could_use_are_refused(tmp_path: Path) -> None:
         hs.fit(source, approach="anchored", target=target, out=tmp_path / "b")
     with pytest.raises(DataError, match="none of its samples has a label"):
         hs.fit(source, target=hs.read(target, labels=None), target_labels="learn", out=tmp_path / "c")
+
+
+def test_json_says_why_there_is_no_verdict(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = hs.fit(dataset(10, 1), model, "coral", target=dataset(8, 4).without_labels(), out=tmp_path / "run")
+    show_record(run, True)
+    shown = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert shown["verdict"] is None and "nothing is claimed" in shown["no_verdict"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from headstart import progress
 from headstart.adaptation import few, guard, signs
-from headstart.adaptation.gathering import gathered, importance_of
+from headstart.adaptation.gathering import gathered, halved, importance_of
 from headstart.adaptation.grid import BAR, Entry, grid
 from headstart.approaches._adaptation import Adaptation
 from headstart.approaches._rows import Pair, classifier, scaling
@@ -63,6 +63,11 @@ def choose(pair: Pair, run: Run, classes: tuple[str, ...] | None = None) -> Choi
     names = classes or tuple(str(number) for number in range(pair.num_classes))
     if pair.known is not None:
         return _by_labels(pair, run, names)
+    if not halved(pair):
+        why = ("source_only is kept: no two classes have two training samples each in the source, so it cannot be halved to "
+               "compare anything; give a few samples of each class")  # fmt: skip
+        with progress.hushed():
+            return Choice(BAR.name, BAR.approach, BAR.approach.learn(pair, run), (why,), (), ())
     weights = importance_of(pair)
     tried: list[_Tried] = []
     left_out: list[str] = []
@@ -117,9 +122,9 @@ def _by_labels(pair: Pair, run: Run, names: tuple[str, ...]) -> Choice:
     approach = entries[found.name].approach
     with progress.hushed():
         head = approach.learn(pair, run)
-        evidence = gathered(BAR.approach, pair, importance_of(pair), run)
+        warnings = signs.warnings(pair, gathered(BAR.approach, pair, importance_of(pair), run), names) if halved(pair) else ()
     table = tuple({"name": name, "accuracy": found.accuracies[name], "seconds": seconds[name]} for name in logits)
-    return Choice(found.name, approach, head, found.reasons, signs.warnings(pair, evidence, names), table)
+    return Choice(found.name, approach, head, found.reasons, warnings, table)
 
 
 @dataclass(frozen=True)

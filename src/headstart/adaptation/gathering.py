@@ -17,12 +17,18 @@ from headstart.training.run import Run
 BACK = 1000  # target rows that are learned from on the way back; they are noisy labels anyway, and more cost more
 
 
+def halved(pair: Pair) -> bool:
+    """Whether both halves of the source have two classes, so that there is evidence at all."""
+    return int((np.bincount(pair.labels) > 1).sum()) > 1
+
+
 def gathered(approach: Adaptation, pair: Pair, weights: np.ndarray, run: Run) -> Evidence:
     """Logits for every source row by the fit that did not see its label, there and back.
 
     Four fits: on either half of the source, and from the target, labelled by what that fit said, back to the source.
 
     Args:
+        pair: whose source can be ``halved``.
         weights: (n,) of the source rows, see ``importance_of``.
     """
     fold = folds(pair.labels, run.seed, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from headstart.approaches._rows import Pair, scaling
+from headstart.progress import hushed
 from headstart.selection import Evidence, errors, probabilities
 from headstart.shift import proxy_a_distance
 from headstart.shift.bbse import bbse_ratio
@@ -12,6 +13,7 @@ from headstart.shift.bbse import bbse_ratio
 SHARE_MOVED = (
     0.15  # of the samples in another class than the source's balance says, from which on it is worth a warning
 )
+DRAWS, SURE = 50, 0.95  # how often chance is asked what it can do, and how sure the answer is
 FAR = 1.8  # proxy A-distance, which ends at 2: nine in ten rows are told apart
 RARE = 0.2  # of the share that a class has in the source
 OUTSIDE = 0.99  # quantile of the distances within the source
@@ -31,17 +33,36 @@ def warnings(pair: Pair, evidence: Evidence, classes: tuple[str, ...]) -> tuple[
 
 def balance(pair: Pair, evidence: Evidence) -> np.ndarray:
     """(k,) estimated shares of the classes in the target, by BBSE: what the classifier says, less what it mixes up."""
-    shares = np.bincount(pair.labels, minlength=pair.num_classes) / len(pair.labels)
-    ratio = bbse_ratio(probabilities(evidence.source), pair.labels, probabilities(evidence.target))
-    found = np.maximum(shares * ratio, 0)
+    return _balanced(probabilities(evidence.source), pair.labels, probabilities(evidence.target))
+
+
+def _balanced(source: np.ndarray, labels: np.ndarray, target: np.ndarray) -> np.ndarray:
+    shares = np.bincount(labels, minlength=source.shape[1]) / len(labels)
+    found = np.maximum(shares * bbse_ratio(source, labels, target), 0)
     return np.asarray(found / max(found.sum(), 1e-12))
+
+
+def gap_by_chance(pair: Pair, evidence: Evidence) -> float:
+    """The gap between the shares that an estimate seldom exceeds where the target has those of the source.
+
+    Estimates from few rows, or by a classifier that mixes classes up, are far off: here source rows that were held out,
+    drawn anew, stand for both domains.
+    """
+    rng, held_out = np.random.default_rng(0), probabilities(evidence.source)
+    num, num_target, gaps = len(pair.labels), len(pair.target), []
+    with hushed():
+        for _ in range(max(5, min(DRAWS, 5000 // pair.num_classes))):
+            rows, others = rng.integers(num, size=num), rng.integers(num, size=num_target)
+            shares = np.bincount(pair.labels[rows], minlength=pair.num_classes) / num
+            gaps.append(np.abs(_balanced(held_out[rows], pair.labels[rows], held_out[others]) - shares).sum() / 2)
+    return float(np.quantile(gaps, SURE))
 
 
 def _balance(pair: Pair, evidence: Evidence, classes: tuple[str, ...]) -> list[str]:
     shares = np.bincount(pair.labels, minlength=pair.num_classes) / len(pair.labels)
     found, moved = balance(pair, evidence), []
     gap = float(np.abs(found - shares).sum()) / 2
-    if gap < SHARE_MOVED:
+    if gap < SHARE_MOVED or gap < gap_by_chance(pair, evidence):
         return []
     missing = [i for i in range(len(shares)) if shares[i] > 0 and found[i] < RARE * shares[i]]
     order = np.argsort(-np.abs(found - shares))[:3]

@@ -14,14 +14,16 @@ from headstart.data import Dataset, Split
 from headstart.data import read as read_data
 from headstart.data.duplicates import clusters, drop_unreadable, scan
 from headstart.data.split import split as split_data
-from headstart.errors import ConfigError
+from headstart.errors import ConfigError, Incompatible
 from headstart.models import catalog
 from headstart.models.backbone import Backbone
+from headstart.models.columns import REFERENCE
 from headstart.progress import say
 from headstart.ranking.rank import rank
 from headstart.ranking.result import Ranking
 from headstart.store import Store
 from headstart.tasks import Task
+from headstart.tasks._kinds import only_classes
 from headstart.tasks.classification import Classification
 from headstart.training.processes import processes
 
@@ -56,7 +58,8 @@ class Advice:
 
     @property
     def command(self) -> str:
-        return f"headstart fit DATA --model {self.model} --approach {self.approach}"
+        model = "" if self.model == REFERENCE else f" --model {self.model}"  # no table has one that could be named
+        return f"headstart fit DATA{model} --approach {self.approach}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, with the whole tree for the page."""
@@ -86,6 +89,7 @@ def advise(
     seed: int = 0,
     shots: int | None = None,
     store: Store | None = None,
+    on_bad: str = "error",
     **reading: str | None,
 ) -> Advice:
     """Which approach to try first on labelled data, from the training samples that ``fit`` with this seed has.
@@ -97,14 +101,18 @@ def advise(
         seed: of the split.
         shots: training samples a class, None for all.
         store: the feature cache; by default the usual one.
+        on_bad: "error" stops at samples that cannot be read, "skip" leaves them out and says which.
         reading: ``labels``, ``paths``, ``text``, ``group``, ``modality``, as for ``hs.read``.
 
     Raises:
         DataError: no labels, a single class.
+        Incompatible: the task is no classification.
         ModelError: no model can be had.
     """
     store = store or Store()
-    split = data if isinstance(data, Split) else _split(data, seed, shots, store, reading)
+    split = data if isinstance(data, Split) else _split(data, seed, shots, store, on_bad, reading)
+    if split.task != "classification":
+        raise Incompatible(f"Advice is for classification, and the task is {split.task}.")
     if isinstance(candidates, (str, Backbone)):
         candidates = [candidates]
     backbone, ranking, _ = chosen(split, store, seed, candidates)
@@ -217,13 +225,17 @@ def outcome(advice: Mapping[str, Any], valid: Mapping[str, float], scores: Mappi
     return {"accuracy_as_expected": inside, "first_choice_right": first, "sentences": lines}
 
 
-def _split(data: Any, seed: int, shots: int | None, store: Store, reading: Mapping[str, str | None]) -> Split:
+def _split(
+    data: Any, seed: int, shots: int | None, store: Store, on_bad: str, reading: Mapping[str, str | None]
+) -> Split:
     stated = {name: value for name, value in reading.items() if value is not None}
     if isinstance(data, Dataset) and stated:
         raise ConfigError(f"{', '.join(stated)} tell how to read a file; a Dataset is read")
     dataset = data if isinstance(data, Dataset) else read_data(data, **stated)
+    only_classes(dataset.labels or (), "Advice")
     found = scan(dataset, store)
-    whole = drop_unreadable(dataset, found, "error")
+    whole = drop_unreadable(dataset, found, on_bad)
+    found = found if len(whole) == len(dataset) else scan(whole, store)
     cut = split_data(whole, seed=seed, shots=shots, clusters=clusters(found))
     for note in cut.notes:
         say(f"note: {note}")

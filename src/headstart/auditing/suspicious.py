@@ -14,6 +14,7 @@ ORDER = 120
 NEEDS = frozenset({"features"})
 BEFORE_FIT = False
 CLEAR = 0.3  # by how much the other class must be more probable for --clean to act: hard samples are worth keeping
+WEAK = 0.8  # share of labels that the model agrees with, below which its own mistakes are spoken of
 PAIRS = 8  # confusions named in the evidence
 
 
@@ -59,7 +60,11 @@ def check(evidence: Evidence) -> list[Finding] | str:
     noise = float(1 - np.trace(table))
     message = (f"{counted(len(found), dataset.modality)} of {len(rows)} probably have a wrong label; in all about "
                f"{100 * noise:.1f} % of the labels are estimated to be wrong.")  # fmt: skip
-    facts = {"noise": noise, "accuracy": float((outside.argmax(axis=1) == labels).mean()),
+    agreed = float((outside.argmax(axis=1) == labels).mean())
+    if agreed < WEAK:
+        message += (f" The model agrees with only {100 * agreed:.0f} % of the labels that it has not seen, so many of these may be "
+                    "its own mistakes.")  # fmt: skip
+    facts = {"noise": noise, "accuracy": agreed,
              "not judged": int((~kept).sum()), "confusions": _confusions(table, classes)}  # fmt: skip
     fix = "Look at them, the surest first; --clean leaves the clear cases out of training, and out of nothing else."
     return [Finding("warning", "suspicious", message, tuple(suspects), facts, fix)]

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headstart.errors import ModelError
+from headstart.errors import DataError, ModelError
 from headstart.models.backbone import Backbone, Features, FeatureSpec, Inputs
 from headstart.models.card import ModelCard
 
 if TYPE_CHECKING:
     from headstart.data.dataset import Dataset, Row
 
+REFERENCE = "tables:columns"
 MOST = 64  # categories of one column that get a feature of their own; the rest share one
 
 
@@ -72,7 +73,8 @@ class Columns(Backbone):
             return max(-10.0, min(10.0, (float(entry) - column["mean"]) / column["std"]))
         except ValueError as problem:
             raise ModelError(
-                f"The column {column['name']!r} held numbers in training and holds {entry!r} here."
+                f"The column {column['name']!r} held numbers in training and holds {entry!r} here. Correct such values, or empty "
+                "them: a value that is missing counts as that."
             ) from problem
 
     def batch(self, shaped: Sequence[np.ndarray]) -> Tensor:
@@ -84,7 +86,11 @@ class Columns(Backbone):
 
 
 def learned(dataset: Dataset) -> Columns:
-    """Learn means, deviations and categories from the (training) rows of a data set."""
+    """Learn means, deviations and categories from the (training) rows of a data set.
+
+    Raises:
+        DataError: no column differs between rows.
+    """
     rows: list[Any] = list(dataset.items)
     columns: list[dict[str, Any]] = []
     for name in dict.fromkeys(key for row in rows for key in row):
@@ -100,5 +106,10 @@ def learned(dataset: Dataset) -> Columns:
         kinds, counts = np.unique([str(value) for value in values], return_counts=True)
         kept = sorted(str(kind) for kind in kinds[np.argsort(-counts, kind="stable")][:MOST])
         columns.append({"name": name, "categories": kept})
+    if not columns:
+        raise DataError(
+            f"No column of the table {dataset.origin} says anything about its rows: all are empty or hold one number throughout. "
+            "Give at least one column that differs between rows."
+        )
     card = ModelCard("tables/columns", "table", {"columns": columns})
-    return Columns(card, "tables:columns")
+    return Columns(card, REFERENCE)

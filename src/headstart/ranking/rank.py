@@ -31,6 +31,7 @@ from headstart.ranking import domain, prior
 from headstart.ranking.evidence import Evidence, measured, scored
 from headstart.ranking.result import FINETUNE_PASSES, Candidate, Failure, Ranking
 from headstart.store import Store
+from headstart.tasks._kinds import only_classes
 
 FIRST = 150  # samples of the first part; with many classes 5 times their number
 GROWTH = 2.5  # each part is so many times as large as the one before
@@ -88,6 +89,7 @@ def rank(
     Raises:
         ConfigError: there are no candidates.
         DataError: there are no labels, or fewer than two classes.
+        Incompatible: the labels are no classes.
         ModelError: every candidate failed; the message says why each did.
     """
     begun = time.perf_counter()
@@ -149,6 +151,7 @@ def training_part(
 
     Raises:
         DataError: there are no labels, or fewer than two classes.
+        Incompatible: the labels are no classes.
     """
     if isinstance(data, Split):
         if data.task != "classification":
@@ -162,6 +165,7 @@ def training_part(
     if isinstance(data, Dataset) and stated:
         raise ConfigError(f"{', '.join(stated)} tell how to read a file; a Dataset is read")
     dataset = data if isinstance(data, Dataset) else read_data(data, **stated)
+    only_classes(dataset.labels or (), "Ranking models")
     found = scan(dataset, store)
     whole = drop_unreadable(dataset, found, on_bad)
     found = found if len(whole) == len(dataset) else scan(whole, store)

@@ -68,7 +68,8 @@ def page(template: str, view: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for way in (wording.percent, wording.points, wording.bracket, wording.duration, wording.plain, wording.plain_bracket):
+    for way in (wording.percent, wording.points, wording.bracket, wording.duration, wording.plain, wording.plain_bracket,
+                wording.in_words):  # fmt: skip
         environment.filters[way.__name__] = way
     text = environment.get_template(template).render(view)
     return text.encode("utf-8", "replace").decode("utf-8")  # a file name may hold bytes that are no text

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from headstart.data.labels import parted
+
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"  # stands where there is no number
 
@@ -264,3 +266,11 @@ def _between(low: float, high: float) -> str:
 def _size(gain: float) -> str:
     size = abs(100 * gain)
     return f"{size:.0f}" if size >= 9.95 else f"{size:.1f}"
+
+
+def in_words(label: Any) -> str:
+    """A label as a person reads it: those of several columns side by side, as answers are."""
+    parts = parted(str(label))
+    if parts is None:
+        return str(label)
+    return ", ".join(f"{name} {value}" for name, value in parts.items() if value is not None)

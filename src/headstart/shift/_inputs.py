@@ -90,7 +90,13 @@ def read_domains(
     Raises:
         DataError: see ``Adapter.fit``.
     """
-    source = _finite(estimator, _plain(validate_data(estimator, X, **_ACCEPT)), "source")
+    source = _plain(validate_data(estimator, X, **{**_ACCEPT, "ensure_min_samples": 1}))
+    if source.shape[0] < 2:
+        raise DataError(
+            "The source has a single row (n_samples = 1), from which nothing can be learned. Give at least 2 rows; a few "
+            "dozen make a method worth while."
+        )
+    source = _finite(estimator, source, "source")
     if y is None or (labels is None and _is_labels(y, source)):
         target, labels = source, y if labels is None else labels
     else:

@@ -57,6 +57,26 @@ def root(matrix: np.ndarray, power: float) -> np.ndarray:
     return (vectors[:, sound] * values[sound] ** power) @ vectors[:, sound].T
 
 
+def of_covariances(
+    domains: Domains, make: Callable[[np.ndarray, np.ndarray], np.ndarray], outside: float
+) -> np.ndarray:
+    """What ``make`` makes of the covariances of source and target, (dim, dim).
+
+    Few rows span few directions, and in all others both covariances are 0: then matrices as large as there are rows are
+    enough.
+
+    Args:
+        outside: what ``make`` makes of a direction in which both are 0.
+    """
+    parts = domains.source, domains.target
+    if 2 * (domains.num_source + domains.num_target) > domains.source.shape[1]:
+        return make(*(covariance(x)[1] for x in parts))
+    rows = np.concatenate([double(dense(x)) - mean_of(x) for x in parts])
+    basis = scipy.linalg.qr(rows.T, mode="economic", check_finite=False)[0]  # (dim, rows of both)
+    inner = make(*(covariance(x @ basis)[1] for x in parts))
+    return (basis @ (inner - outside * np.eye(len(inner)))) @ basis.T + outside * np.eye(len(basis))
+
+
 def difference(domains: Domains) -> np.ndarray:
     """The vector e of the papers: 1 / num_source on source rows, -1 / num_target on target rows; L = e e'."""
     source, target = domains.num_source, domains.num_target

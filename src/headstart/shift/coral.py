@@ -9,7 +9,7 @@ import numpy as np
 
 from headstart.shift import Adapter, Domain
 from headstart.shift._inputs import Domains, Rows
-from headstart.shift._moments import affine, covariance, root
+from headstart.shift._moments import affine, mean_of, of_covariances, root
 
 
 class CORAL(Adapter):
@@ -37,12 +37,17 @@ class CORAL(Adapter):
         self.match_means = match_means
 
     def _learn(self, domains: Domains) -> None:
-        self.source_mean_, source = covariance(domains.source)
-        self.mean_, target = (self.source_mean_, source) if domains.single else covariance(domains.target)
-        if not self.match_means:
-            self.mean_ = self.source_mean_
-        ridge = self.regularisation * np.eye(len(source))
-        self.matrix_ = np.eye(len(source)) if domains.single else root(source + ridge, -0.5) @ root(target + ridge, 0.5)
+        self.source_mean_ = mean_of(domains.source)
+        self.mean_ = mean_of(domains.target) if self.match_means else self.source_mean_
+        if domains.single:
+            self.matrix_ = np.eye(len(self.mean_))
+            return
+
+        def recoloured(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+            ridge = self.regularisation * np.eye(len(source))
+            return root(source + ridge, -0.5) @ root(target + ridge, 0.5)
+
+        self.matrix_ = of_covariances(domains, recoloured, float(self.regularisation > 0))
 
     def _map(self, x: Rows, domain: Domain) -> Rows:
         if domain == "target":

@@ -11,7 +11,7 @@ import numpy as np
 
 from headstart.shift import Adapter, Domain
 from headstart.shift._inputs import Domains, Rows
-from headstart.shift._moments import affine, covariance, root
+from headstart.shift._moments import affine, mean_of, of_covariances, root
 
 
 class LinearTransport(Adapter):
@@ -33,15 +33,18 @@ class LinearTransport(Adapter):
         self.regularisation = regularisation
 
     def _learn(self, domains: Domains) -> None:
-        self.source_mean_, source = covariance(domains.source)
-        self.target_mean_, target = (self.source_mean_, source) if domains.single else covariance(domains.target)
-        identity = np.eye(len(source))
+        self.source_mean_, self.target_mean_ = mean_of(domains.source), mean_of(domains.target)
+        dim = len(self.source_mean_)
         if domains.single:
-            self.matrix_ = identity
+            self.matrix_ = np.eye(dim)
             return
-        ridge = self.regularisation * (np.trace(source) + np.trace(target)) / (2 * len(source)) * identity
-        half, inverse = root(source + ridge, 0.5), root(source + ridge, -0.5)
-        self.matrix_ = inverse @ root(half @ (target + ridge) @ half, 0.5) @ inverse
+
+        def cheapest(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+            ridge = self.regularisation * (np.trace(source) + np.trace(target)) / (2 * dim) * np.eye(len(source))
+            half, inverse = root(source + ridge, 0.5), root(source + ridge, -0.5)
+            return inverse @ root(half @ (target + ridge) @ half, 0.5) @ inverse
+
+        self.matrix_ = of_covariances(domains, cheapest, float(self.regularisation > 0))
 
     def _map(self, x: Rows, domain: Domain) -> Rows:
         if domain == "target":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from headstart import plugins
 from headstart.data import labels as texts
-from headstart.errors import ConfigError
+from headstart.errors import ConfigError, DataError, Incompatible
 from headstart.tasks._numbers import MISSING, number
 
 AUTO = "auto"
@@ -30,6 +30,7 @@ def stated(wanted: str, labels: Sequence[str]) -> Stated:
 
     Raises:
         ConfigError: there is no such kind of task, or it names columns that there are not.
+        DataError: labels are partly numbers and partly texts.
     """
     columns = texts.columns(labels)
     if wanted != AUTO and "=" not in wanted:
@@ -43,8 +44,7 @@ def stated(wanted: str, labels: Sequence[str]) -> Stated:
             raise ConfigError(f"$.task: {wanted!r} names columns, and the labels are a single one; write --task KIND")
         return single(labels)
     said = _by_column(wanted, list(columns))
-    found = {name: single([value for value in values if value is not None]) for name, values in columns.items()}
-    kinds = {name: said.get(name, found[name].task) for name in columns}
+    kinds = {name: said.get(name) or _of_column(name, values) for name, values in columns.items()}
     if not said and all(_is_yes_no(values) for values in columns.values()):
         return Stated("multilabel", f"each of the {len(columns)} columns holds 0 and 1: so many labels a sample (multilabel)")
     if not said and set(kinds.values()) == {"regression"}:
@@ -54,11 +54,16 @@ def stated(wanted: str, labels: Sequence[str]) -> Stated:
 
 
 def single(labels: Sequence[str]) -> Stated:
-    """What the labels of one column look like; classification unless something speaks against it."""
+    """What the labels of one column look like; classification unless something speaks against it.
+
+    Raises:
+        DataError: they are amounts but for some texts: as names of classes they would be one for each number.
+    """
     distinct = set(labels)
     try:
         values = {number(label) for label in distinct if label.strip().lower() not in MISSING}
     except ValueError:
+        _check_one_type(labels)
         return _names(distinct, len(labels))
     fractions = any(not math.isfinite(value) or not value.is_integer() for value in values)
     if len(values) > 2 and fractions:
@@ -67,6 +72,54 @@ def single(labels: Sequence[str]) -> Stated:
         why = f"the labels are {len(values)} different whole numbers, few of them more than once or twice: regression"
         return Stated("regression", why)
     return Stated("classification", f"the labels name {len(distinct)} classes")
+
+
+def _of_column(name: str, values: Sequence[str | None]) -> str:
+    try:
+        return single([value for value in values if value is not None]).task
+    except DataError as problem:
+        raise DataError(f"The column of labels {name!r}: {problem}") from None
+
+
+def _check_one_type(labels: Sequence[str]) -> None:
+    texts_among = {label for label in labels if not _is_number(label)}
+    amounts = [label for label in labels if label not in texts_among]
+    if len(set(amounts)) > max(MANY, 2 * len(texts_among)) and single(amounts).task == "regression":
+        listed = ", ".join(map(repr, sorted(texts_among)[:5])) + (", ..." if len(texts_among) > 5 else "")
+        raise DataError(
+            f"the labels are {len(set(amounts))} different numbers, and texts ({listed}) in {len(labels) - len(amounts)} of "
+            f"{len(labels)} samples. Correct or empty these, and it is a regression; or take all for names of classes: --task "
+            "classification (for one of several columns COLUMN=classification)"
+        )
+
+
+def _is_number(label: str) -> bool:
+    try:
+        number(label)
+    except ValueError:
+        return False
+    return True
+
+
+def only_classes(labels: Sequence[str], purpose: str) -> None:
+    """
+    Args:
+        purpose: what is asked for, as the message begins.
+
+    Raises:
+        Incompatible: the labels state another task than a classification. Whole numbers may be names of classes.
+    """
+    found = stated(AUTO, labels)
+    columns = texts.columns(labels)
+    if found.task == "classification" or (found.task == "regression" and not columns and _are_whole(labels)):
+        return
+    way = f"Name one of the columns: --labels {next(iter(columns))}" if columns else "headstart fit takes them"
+    raise Incompatible(f"{purpose} is for classification, and {found.why}. {way}")
+
+
+def _are_whole(labels: Sequence[str]) -> bool:
+    values = [number(label) for label in set(labels)]
+    return all(math.isnan(value) or value.is_integer() for value in values)
 
 
 def _names(distinct: set[str], num_samples: int) -> Stated:

@@ -20,6 +20,7 @@ from headstart.data import Dataset
 from headstart.data.split import split as split_data
 from headstart.data.split import with_validation
 from headstart.errors import HeadstartError, RunError
+from headstart.models.columns import REFERENCE, learned
 from headstart.progress import hushed
 from headstart.store import Store
 from headstart.tasks.classification import Classification
@@ -111,7 +112,8 @@ def find(plan: Plan, approach: Approach, dataset: Dataset, clusters: np.ndarray,
     """Adapt the model as the plan says and test it; a refusal of the approach or the model becomes the cell's problem."""
     try:
         split = with_validation(split_data(dataset, seed=plan.seed, shots=plan.shots, clusters=clusters))
-        backbone = zoo.load(plan.model)
+        backbone = learned(split.train) if plan.model == REFERENCE else zoo.load(plan.model)
+        defaults.suits(backbone, split.train)
         task = Classification.learn(split.train.labels or [])
         sow(plan.seed, 0)
         with hushed():

@@ -22,6 +22,7 @@ from headstart.evaluation.verdict import LEAST_GROUPS, shown
 from headstart.progress import say, track
 from headstart.report.pages import write_page
 from headstart.store import Store
+from headstart.tasks._kinds import only_classes
 from headstart.training.checkpoint import write_atomically
 from headstart.trials import statistics
 from headstart.trials.cells import Cell, Plan, find, known, label_of, path_of, table
@@ -96,6 +97,7 @@ def compare(
     Raises:
         ConfigError: there is nothing to compare, or a setting cannot be.
         DataError, ModelError: the data cannot be used, or nothing at all could be computed.
+        Incompatible: the labels are no classes.
     """
     made = {text: plugins.spelled("approaches", text, Approach, "$.approaches") for text in dict.fromkeys(approaches)}
     sizes = sorted(set(shots), key=lambda size: float("inf") if size is None else size)
@@ -107,6 +109,7 @@ def compare(
     dataset = data if isinstance(data, Dataset) else read_data(data, **stated)
     if dataset.labels is None:
         raise DataError(f"{dataset.origin} carries no labels, so nothing can be compared; add labels.")
+    only_classes(dataset.labels, "Comparing approaches")
     store = Store()
     whole = drop_unreadable(dataset, scan(dataset, store), on_bad)
     found = scan(whole, store)

@@ -146,6 +146,7 @@ def show_record(record: Any, as_json: bool) -> None:
             "approach",
             "scores",
             "verdict",
+            "no_verdict",
             "seconds",
             "validation",
             "baselines",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.verbs import Json, Kind, Labels, Paths, Text, listed, seconds, spoken
+from headstart.verbs import Json, Kind, Labels, OnBad, Paths, Text, listed, seconds, spoken
 
 ORDER = 7
 EPILOG = (
@@ -24,6 +24,7 @@ def advise(
     seed: Annotated[int, typer.Option(help="Of the split, as for fit.", min=0)] = 0,
     shots: Annotated[int | None, typer.Option(help="Training samples a class.")] = None,
     report: Annotated[Path | None, typer.Option(help="Also write a page with the tree and the path taken.")] = None,
+    on_bad: OnBad = "error",
     labels: Labels = None,
     paths: Paths = None,
     text: Text = None,
@@ -36,8 +37,8 @@ def advise(
 
     with spoken(as_json):
         found = advise_on(
-            data, listed(models), budget=seconds(budget) if budget else None, seed=seed, shots=shots, labels=labels,
-            paths=paths, text=text, group=group, modality=modality,
+            data, listed(models), budget=seconds(budget) if budget else None, seed=seed, shots=shots, on_bad=on_bad,
+            labels=labels, paths=paths, text=text, group=group, modality=modality,
         )  # fmt: skip
         facts = found.to_dict()
         if report:

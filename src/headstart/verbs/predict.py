@@ -16,7 +16,7 @@ EPILOG = "Example:  headstart predict runs/3 new.jpg more/*.jpg  |  headstart pr
 
 def predict(
     run: Annotated[Path, typer.Argument(help="A run folder or a saved model.")],
-    files: Annotated[list[str], typer.Argument(help="Files to classify; for a text model also texts themselves.")],
+    files: Annotated[list[str], typer.Argument(help="Files to classify; for a text model also texts themselves, for a model of rows tables.")],
     top: Annotated[int, typer.Option(help="How many classes to show for each file.", min=1)] = 3,
     as_json: Json = False,
 ) -> None:

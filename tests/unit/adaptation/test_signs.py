@@ -36,6 +36,19 @@ def test_other_shares_of_the_classes_are_told_with_their_estimates() -> None:
     assert any(f"ant 33 % -> {share} %" in found for share in range(65, 76))
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_from_few_rows_no_other_shares_are_read(seed: int) -> None:
+    """Ten classes, six rows each, as many of each in the target: the estimate is off by a quarter and more by chance alone."""
+    rng, labels = np.random.default_rng(seed), np.arange(60) % 10
+    places = 0.3 * np.random.default_rng(99).normal(size=(10, 200))
+    source, target = ((places[own] + rng.normal(size=(len(own), 200))).astype(np.float32) for own in (labels, np.arange(80) % 10))
+    pair, run = Pair(source, labels, target, 10), Run(None, 0)
+    evidence = gathered(SourceOnly(), pair, importance_of(pair), run)
+    shares = np.abs(signs.balance(pair, evidence) - 0.1).sum() / 2
+    assert signs.SHARE_MOVED < shares < signs.gap_by_chance(pair, evidence)
+    assert not any("shares of the classes" in line for line in signs.warnings(pair, evidence, tuple("abcdefghij")))
+
+
 def test_a_class_that_the_target_lacks_is_named() -> None:
     found = warned(*rows((1 / 3, 1 / 3, 1 / 3), 0), rows((0.5, 0.5, 0.0), 1)[0])
     assert "classes of the source that the target seems to lack (estimated): cow" in found

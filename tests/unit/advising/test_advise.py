@@ -18,7 +18,7 @@ from headstart import cli, plugins
 from headstart.advising import advise
 from headstart.advising.facts import Facts, doubled, facts
 from headstart.advising.tree import TREE, Leaf, Question, questions, walk
-from headstart.errors import DataError
+from headstart.errors import DataError, Incompatible
 from headstart.report.pages import render_page
 
 PLAIN = Facts(
@@ -117,12 +117,23 @@ def test_advice_reads_like_advice() -> None:
     json.dumps(found.to_dict())
 
 
+def test_the_command_for_a_table_names_no_model() -> None:
+    rng = np.random.default_rng(0)
+    rows, labels = rng.normal(size=(60, 3)), np.arange(60) % 2
+    found = hs.advise(hs.read((rows + labels[:, None], np.where(labels, "sick", "well"))))
+    assert found.command == f"headstart fit DATA --approach {found.approach}"
+
+
 def test_bad_data_is_refused() -> None:
     with pytest.raises(DataError):
         hs.advise(tiny.dataset(6).without_labels(), [tiny.backbone()])
     data = tiny.dataset(6)
     with pytest.raises(DataError):
         hs.advise(replace(data, labels=["same"] * len(data)), [tiny.backbone()])
+    numbers = replace(data, labels=[f"{i / 7}" for i in range(len(data))])
+    for some in (numbers, replace(tiny.split(6), task="regression")):
+        with pytest.raises(Incompatible, match="Advice is for classification"):
+            hs.advise(some, [tiny.backbone()])
 
 
 def test_whether_it_came_true() -> None:
@@ -161,3 +172,8 @@ def test_the_verb(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli.app, [*words, "--json"])
     assert done.exit_code == 0, repr(done.exception)
     assert json.loads(done.output.strip().splitlines()[-1])["facts"]["budget"] == 60.0
+    broken = tmp_path / "data" / "ring" / "broken.png"
+    broken.write_bytes(b"no picture")
+    done = CliRunner().invoke(cli.app, [*words, "--json"])
+    assert done.exit_code == 2 and "broken.png" in json.loads(done.stdout.strip().splitlines()[-1])["error"]
+    assert CliRunner().invoke(cli.app, [*words, "--on-bad", "skip"]).exit_code == 0

@@ -327,6 +327,18 @@ def test_flipped_labels_are_found_by_their_neighbours() -> None:
     change = {entry.index: (entry.change, entry.value) for entry in found[0].samples}
     assert change[5] == ("remove", "class 2") and change[40] == ("", "class 1"), "a test label is never dropped"
     assert 0.01 < found[0].evidence["noise"] < 0.08
+    assert "its own mistakes" not in found[0].message
+
+
+def test_a_model_that_knows_little_says_so() -> None:
+    pytest.importorskip("cleanlab")
+    rng = np.random.default_rng(0)
+    labels = [f"class {i % 3}" for i in range(120)]
+    vectors = np.eye(3)[np.arange(120) % 3] + rng.normal(size=(120, 3))
+    found = look("suspicious", data([f"text {i}" for i in range(120)], labels, "text"), vectors=vectors)
+    assert isinstance(found, list) and found[0].evidence["accuracy"] < 0.8
+    assert f"only {100 * found[0].evidence['accuracy']:.0f} % of the labels" in found[0].message
+    assert "its own mistakes" in found[0].message
 
 
 def test_a_lone_sample_of_a_class_does_not_stop_the_search() -> None:

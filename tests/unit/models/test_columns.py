@@ -4,7 +4,7 @@ import torch
 
 from headstart import models
 from headstart.data.dataset import Dataset
-from headstart.errors import ModelError
+from headstart.errors import DataError, ModelError
 from headstart.models.card import ModelCard
 from headstart.models.columns import MOST, Columns, learned
 
@@ -32,7 +32,7 @@ def test_what_was_not_seen_in_training() -> None:
     backbone = learned(data(ROWS))
     assert backbone.shape({"age": 1e9, "sex": "x", "new": 1.0}).tolist() == [10, 0, 0, 0, 1, 0]
     assert backbone.shape({"age": float("nan")}).tolist() == [0, 1, 0, 0, 0, 1]
-    with pytest.raises(ModelError, match="'age' held numbers in training and holds 'old' here"):
+    with pytest.raises(ModelError, match=r"'age' held numbers in training and holds 'old' here"):
         backbone.shape({"age": "old"})
 
 
@@ -55,3 +55,13 @@ def test_there_is_no_pretrained_table() -> None:
         models.load("tables:columns")
     with pytest.raises(ModelError, match="names no columns"):
         Columns(ModelCard("tables/columns", "table"), "mine")
+
+def test_columns_that_all_say_nothing_are_refused() -> None:
+    with pytest.raises(DataError, match=r"No column of the table.*differs between rows"):
+        learned(data([{"a": 1, "b": None}] * 4))
+
+
+def test_a_text_among_numbers_is_named_with_what_to_do() -> None:
+    with pytest.raises(ModelError, match=r"'age' held numbers in training and holds 'old' here.*empty them"):
+        learned(data([{"age": 1}, {"age": 2}])).shape({"age": "old"})
+

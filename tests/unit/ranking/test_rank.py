@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import headstart as hs
 import tiny
 from headstart import cli
-from headstart.errors import ConfigError, DataError, ModelError
+from headstart.errors import ConfigError, DataError, Incompatible, ModelError
 from headstart.models.pictures import PictureBackbone
 from headstart.ranking import domain, prior
 from headstart.ranking.evidence import measured, scored
@@ -101,6 +101,8 @@ def test_bad_data_is_refused() -> None:
         hs.rank(replace(part, train=part.train.without_labels()), {"only": GOOD})
     with pytest.raises(ConfigError, match="Dataset"):
         hs.rank(data, {"only": GOOD}, labels="kind")
+    with pytest.raises(Incompatible, match="Ranking models is for classification"):
+        hs.rank(replace(data, labels=[f"{i / 7}" for i in range(len(data))]), {"only": GOOD})
 
 
 def test_two_samples_of_two_classes_give_an_order_and_no_claim() -> None:

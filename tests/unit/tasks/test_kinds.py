@@ -3,8 +3,8 @@
 import pytest
 
 from headstart.data.labels import columns, joined, parted
-from headstart.errors import ConfigError
-from headstart.tasks._kinds import stated
+from headstart.errors import ConfigError, DataError, Incompatible
+from headstart.tasks._kinds import only_classes, stated
 
 CASES = [
     (["a", "b", "a"], "classification"),
@@ -59,3 +59,38 @@ def test_labels_are_put_together_and_taken_apart() -> None:
     assert parted("{x}") is None and parted("plain") is None and parted('{"a": 3}') is None
     assert columns([joined(row), joined({"fine": "1", "coarse": "2"})]) == {"fine": ['ü "7"', "1"], "coarse": [None, "2"]}
     assert columns(["a", joined(row)]) == {} and columns([]) == {}
+
+
+AMOUNTS = [f"{i / 7:.3f}" for i in range(40)]
+
+
+def test_texts_among_amounts_are_named() -> None:
+    with pytest.raises(DataError, match=r"40 different numbers, and texts \('12 kg', 'unknown'\) in 3 of 43.*--task classification"):
+        stated("auto", [*AMOUNTS, "unknown", "unknown", "12 kg"])
+    labels = rows(size=[*AMOUNTS, "unknown"], kind=["a", "b"] * 20 + [None])
+    with pytest.raises(DataError, match="The column of labels 'size': the labels are 40"):
+        stated("auto", labels)
+    assert stated("size=classification", labels).task == "multitask:size=classification,kind=classification"
+
+
+@pytest.mark.parametrize("labels", [["1", "2", "3", "other"] * 5, [*map(str, range(60)), "none of these"] * 9, [*AMOUNTS, *(f"t{i}" for i in range(30))]])
+def test_numbers_among_names_are_names(labels: list[str]) -> None:
+    assert stated("auto", labels).task == "classification"
+
+
+@pytest.mark.parametrize("labels", [["a", "b", "a"], [str(i) for i in range(60)], ["1.0", "2.0", "?"], []])
+def test_classes_are_classes(labels: list[str]) -> None:
+    only_classes(labels, "Ranking models")
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([f"{i / 7:.3f}" for i in range(30)], "30 different numbers.*headstart fit takes them"),
+        (["a;b", "a", "b;c", "c", "b"], "several labels a sample.*headstart fit"),
+        ([joined({"fine": x, "coarse": x[0]}) for x in ("ab", "ac", "b")], "2 columns.*--labels fine"),
+    ],
+)
+def test_what_is_no_class_is_refused_where_only_classes_will_do(labels: list[str], said: str) -> None:
+    with pytest.raises(Incompatible, match=rf"Ranking models is for classification, and .*{said}"):
+        only_classes(labels, "Ranking models")

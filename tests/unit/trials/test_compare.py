@@ -15,8 +15,9 @@ import headstart as hs
 import tiny
 from headstart import cli
 from headstart.data import Dataset
-from headstart.errors import ConfigError, DataError, ModelError
+from headstart.errors import ConfigError, DataError, Incompatible, ModelError
 from headstart.evaluation import verdict
+from headstart.report.pages import render_page
 from headstart.report.plots import curves
 from headstart.trials import compare as comparing
 from headstart.trials import statistics
@@ -156,6 +157,15 @@ def test_it_is_said_where_there_is_no_validation_part(model: str, tmp_path: Path
     assert note in (tmp_path / "comparison.html").read_text("utf-8")
 
 
+def test_of_a_table_the_columns_are_learned_in_each_cell(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows, labels = rng.normal(size=(60, 3)), np.arange(60) % 2
+    data = hs.read((rows + 3 * labels[:, None], np.where(labels, "sick", "well")))
+    found = hs.compare(data, ["probe"], shots=[5, None], seeds=2, out=tmp_path)
+    assert {row["model"] for row in found.curves} == {"tables:columns"} and not found.problems
+    assert all(row["accuracy"] > 0.9 for row in found.curves)
+
+
 def sure(value: float) -> Mean:
     return Mean(value, value - 0.01, value + 0.01, 0.0)
 
@@ -214,6 +224,8 @@ def test_what_cannot_be_is_said(model: str, tmp_path: Path) -> None:
     assert [row["approach"] for row in found.curves] == ["probe"] and "distill" in found.problems[0]["what"]
     with pytest.raises(ModelError, match="Nothing could be computed"):
         hs.compare(data, ["probe"], ["timm:no_such_model"], shots=[2], seeds=1, out=tmp_path / "b")
+    with pytest.raises(ModelError, match=r"'audio'.*'image'"):
+        hs.compare(data, ["probe"], ["embedded:sound"], shots=[2], seeds=1, out=tmp_path / "c")
     with pytest.raises(ConfigError, match="nonsense"):
         hs.compare(data, ["nonsense"], [model])
     with pytest.raises(ConfigError, match="at least 1"):
@@ -222,6 +234,8 @@ def test_what_cannot_be_is_said(model: str, tmp_path: Path) -> None:
         hs.compare(data, [], [model])
     with pytest.raises(DataError, match="labels"):
         hs.compare(data.without_labels(), ["probe"], [model])
+    with pytest.raises(Incompatible, match="Comparing approaches is for classification"):
+        hs.compare(replace(data, labels=[f"{i / 7}" for i in range(len(data))]), ["probe"], [model])
 
 
 def test_the_verb(model: str, tmp_path: Path) -> None:
@@ -252,3 +266,11 @@ def test_the_plot_puts_more_labels_to_the_right_and_better_higher() -> None:
 def test_accuracy_stays_between_0_and_1() -> None:
     found = statistics.accuracy([cell([1] * 30)])
     assert found.high == 1 and found.low < 1
+
+
+@pytest.mark.parametrize(("clear", "said"), [(True, "yes"), (False, "no")])
+def test_the_page_says_which_differences_are_clear(clear: bool, said: str) -> None:
+    """``row.clear`` would be the method of a dict, and always true."""
+    row = {"model": "m", "shots": "5", "approach": "probe", "over": "scratch", "gain": 0.1, "low": -0.1, "high": 0.3, "p": 0.5}
+    page = render_page("comparison", {"origin": "x", "seeds": 1, "gains": [{**row, "clear": clear}]})
+    assert f"<td>{said}</td>" in page
