@@ -10,16 +10,19 @@ from sklearn.linear_model import LogisticRegression
 from headstart import shift
 from headstart.approaches._adaptation import logits_of
 from headstart.approaches._rows import Pair, classifier, folds, scaling
-from headstart.approaches._shallow import through
+from headstart.approaches._shallow import moved, through
 from headstart.approaches.adabn import AdaBN, adapted
+from headstart.approaches.bda import Bda
 from headstart.approaches.coral import Coral
 from headstart.approaches.dann import Dann
 from headstart.approaches.importance import Importance
+from headstart.approaches.jda import Jda
 from headstart.approaches.labelshift import LabelShift
 from headstart.approaches.msda import Msda
 from headstart.approaches.source_only import SourceOnly
 from headstart.approaches.subspace import Subspace
 from headstart.approaches.tca import Tca
+from headstart.approaches.tjm import Tjm
 from headstart.errors import ConfigError, Incompatible
 from headstart.models.backbone import Features
 from headstart.solvers import logistic
@@ -230,7 +233,17 @@ def test_importance_listens_to_rows_like_the_target() -> None:
     assert (logits_of(Importance(exponent=1.0).learn(some, run), target).argmax(1) == truth).mean() > 0.9
 
 
-@pytest.mark.parametrize("approach", [Coral(), Tca(50), Subspace(50), Dann(epochs=2), AdaBN(), Msda(1, 0.5)])
+@pytest.mark.parametrize(
+    ("approach", "method"),
+    [(Jda(3), shift.JDA(3)), (Bda(0.8, 3), shift.BDA(0.8, 3)), (Tjm(3, 0.5, 4), shift.TJM(3, regularisation=0.5, num_rounds=4))],
+)  # fmt: skip
+def test_joint_methods_are_their_estimators_and_a_classifier(approach: object, method: shift.Adapter) -> None:
+    some = pair()
+    direct = logits_of(moved(method, some, Run(None, 0)), some.target)
+    assert np.allclose(logits_of(approach.learn(some, Run(None, 0)), some.target), direct, atol=1e-5)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("approach", [Coral(), Tca(50), Jda(), Bda(), Tjm(), Subspace(50), Dann(epochs=2), AdaBN(), Msda(1, 0.5)])
 def test_fewer_target_rows_than_components(approach: object) -> None:
     some = pair()
     few = replace(some, target=some.target[:4])
