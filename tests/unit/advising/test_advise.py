@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,7 @@ def test_advice_reads_like_advice() -> None:
     assert 0 <= found.expected[0] < found.expected[1] <= 1
     page = render_page("advice", {**found.to_dict(), "origin": "<photos>"})
     assert "&lt;photos&gt;" in page and "← here" in page and page.count("taken") >= 2
+    assert not re.search(r"\.\d*0</dd>", page)  # eight labels a class are 8, not 8.000
     json.dumps(found.to_dict())
 
 
