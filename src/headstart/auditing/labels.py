@@ -11,8 +11,8 @@ BEFORE_FIT = True
 
 
 def check(evidence: Evidence) -> list[Finding] | str:
-    """An error for spelling, since each spelling becomes a class of its own in silence; a warning for word order and
-    for single letters, which may well be two classes."""
+    """Warnings: each spelling becomes a class of its own. Only what is surely one class is repaired by ``--clean``: not the
+    order of words and not single letters, which may well be two classes."""
     if evidence.labels is None:
         return evidence.no_classes
     counts = evidence.dataset.counts()
@@ -39,4 +39,4 @@ def _finding(evidence: Evidence, counts: dict[str, int], groups: list[list[str]]
     more = f" and {len(groups) - 5} more" if len(groups) > 5 else ""
     message = f"{len(best)} {'label differs' if len(best) == 1 else 'labels differ'} from another only in {what}: {listed}{more}."
     fix = "Give one class one name (--clean takes the commonest)." if sure else "Give one class one name, if it is one."
-    return Finding("error" if sure else "warning", "labels", message, samples, {"groups": groups}, fix)
+    return Finding("warning", "labels", message, samples, {"groups": groups}, fix)
