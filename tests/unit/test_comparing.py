@@ -132,7 +132,7 @@ def test_bad_input_is_one_clear_error_each(tmp_path: Path) -> None:
         hs.measure_shift(source, table(tmp_path / "d.csv", 30, 0, 1, label=False), use_target_labels=True)
     still = tmp_path / "e.csv"
     still.write_text("f0,label\n" + "1,a\n1,b\n" * 5)
-    with pytest.raises((DataError, hs.HeadstartError), match=r"No feature varies|names no columns"):
+    with pytest.raises((DataError, hs.HeadstartError), match=r"says anything about its rows"):
         hs.measure_shift(still, still)
 
 
