@@ -19,7 +19,7 @@ from headstart.models.precision import bfloat16_is_native
 
 TOKENISER = "tokenizer.json"
 BATCH_TOKENS = 2048  # of one batch when only features are wanted, padding included
-MULTIPLE = 8  # a batch is padded to a multiple of this many tokens, so that few different shapes occur
+MULTIPLE = 8  # where bfloat16 is fast, a batch is padded to a multiple of this many tokens: its kernels are made for each shape
 
 
 class TextBackbone(Backbone):
@@ -92,8 +92,14 @@ class TextBackbone(Backbone):
         # a text of characters that the tokeniser drops has no token at all; one of padding keeps shapes whole
         return [np.array(entry.ids or [self.padding], np.int64) for entry in encoded]
 
+    @property
+    def multiple(self) -> int:
+        """Of this many tokens a batch is long. float32 takes every length as it comes, so that padding is only lost time."""
+        return MULTIPLE if bfloat16_is_native(next(self.network.parameters()).device) else 1
+
     def cost(self, shaped: np.ndarray) -> int:
-        return -(-len(shaped) // MULTIPLE) * MULTIPLE
+        multiple = self.multiple
+        return -(-len(shaped) // multiple) * multiple
 
     def cut(self, value: str) -> int:
         if len(value.encode("utf-8", "surrogatepass")) <= self.limit - 8:  # a token is a byte at least
@@ -101,7 +107,7 @@ class TextBackbone(Backbone):
         return max(0, len(self._whole.encode(value).ids) - self.limit)
 
     def batch(self, shaped: Sequence[np.ndarray]) -> dict[str, Tensor]:
-        """ids and mask, both int64 of shape (n, length of the longest, rounded up)."""
+        """ids and mask, both int64 of shape (n, length of the longest, rounded up to ``multiple``)."""
         length = min(max(self.cost(row) for row in shaped), max(self.limit, max(map(len, shaped))))
         ids = np.full((len(shaped), length), self.padding, np.int64)
         mask = np.zeros((len(shaped), length), np.int64)

@@ -42,7 +42,8 @@ def test_pooling_leaves_padding_out(pooling: str, expected: list[float]) -> None
     assert found.tolist() == [expected, [5.0, 5.0]] and found.dtype is torch.float32
 
 
-def test_a_batch_is_padded_to_a_multiple_but_not_beyond_the_limit() -> None:
+def test_a_batch_is_padded_to_a_multiple_but_not_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "bfloat16_is_native", lambda device: True)
     backbone = made(maximum_length=13)
     batch = backbone.prepare(["the ring", "a"])
     assert batch["ids"].shape == batch["mask"].shape == (2, 8) and batch["mask"].sum(1).tolist() == [4, 3]
@@ -76,9 +77,15 @@ def test_normalised_where_the_card_says_so() -> None:
     assert not np.allclose(np.linalg.norm(vector(made(), "the", "a ring"), axis=1), 1, atol=1e-2)
 
 
-def test_costs_are_tokens_rounded_up() -> None:
+@pytest.mark.parametrize(("native", "wanted", "length"), [(True, [8, 8, 16], 16), (False, [3, 8, 9], 9)])
+def test_costs_are_tokens_rounded_up_where_shapes_are_dear(
+    native: bool, wanted: list[int], length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(texts, "bfloat16_is_native", lambda device: native)
     backbone = made()
-    assert [backbone.cost(backbone.shape("the " * n)) for n in (1, 6, 7)] == [8, 8, 16]
+    rows = [backbone.shape("the " * n) for n in (1, 6, 7)]
+    assert [backbone.cost(row) for row in rows] == wanted
+    assert backbone.batch(rows)["ids"].shape == (3, length)
     assert backbone.batch_cost == texts.BATCH_TOKENS and backbone.window > backbone.batch_cost / 8
 
 
