@@ -162,48 +162,49 @@ def train(
         run = replace(run, boundary_limit=0)  # their samples are seen by the frozen stages, too
     module.to(run.device)
     judged_on = Batches(split.valid, task.encode(split.valid.labels or []), backbone, 64)
-    kept = boundary(batches, judged_on, settings.epochs, run, mixings=[type(entry).__name__ for entry in care.mixings])
-
-    moving = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
-    penalties = {name: entry.start(moving, list(head.parameters())) for name, entry in care.penalties.items()}
-
-    def losses(joint: Batch | Joint) -> dict[str, torch.Tensor]:
-        batch = joint.main if isinstance(joint, Joint) else joint
-        seen = kept.train.features(backbone, batch.places.tolist()) if kept else backbone(batch.inputs)
-        found = head.losses(seen, batch.labels) if weigh is None else weigh.losses(head, seen, batch.labels)
-        if beside is not None and isinstance(joint, Joint):
-            found = {**found, **beside.losses(backbone, torch.stack(list(found.values())).sum(), joint.asked)}
-        return {**found, **{name: penalty() for name, penalty in penalties.items()}}
-
-    def set_mode() -> None:
-        training_mode(backbone, still_norms=settings.still_norms)
-        head.train()
-
-    shown: Callable[[int], Iterator[Any]] = Replayed(kept.train) if kept else batches
-    if care.mixings:
-        shown = mixed(batches, care.mixings, len(classes_of(task, "Mixing")), run.seed)
-    if beside is not None:
-        shown = beside.joined(shown)
-    judged = judge(task, split.valid, run, by=care.score, kept=kept.valid if kept else None)
-
-    def validate(module: nn.Module) -> dict[str, float]:
-        told = [part.drain() for part in (weigh, beside) if part is not None]
-        return {**judged(module), **{name: value for part in told for name, value in part.items()}}
-
-    objective = Objective(module, shown, len(batches), losses, validate, set_mode, lambda: identity.of_split(split))
-    if settings.patience and len(split.valid) < LEAST_VALID:
-        note = (f"early stopping has {len(split.valid)} validation samples to go by, and one of them is "
-                f"{100 / max(1, len(split.valid)):.0f} points: the best epoch is partly chosen by chance")  # fmt: skip
-        say(f"{run.stage}: {note}")
-        run.record({"epoch": 0, "train_loss": None, "note": note})
-    whole = Recipe(settings.epochs, settings.patience, average=settings.average, at_once=care.at_once)
     with contextlib.ExitStack() as stack:
-        if kept:
-            stack.callback(kept.close)
-        if settings.still_norms:
+        stack.enter_context(kept_memory())
+        if settings.still_norms:  # first, for the boundary cache computes the same network
             few = [batches.sample(place, 0) for place in range(min(COMPARED, len(labels)))]
             stack.enter_context(folded(backbone, backbone.batch(few)))
-        stack.enter_context(kept_memory())
+        mixings = [type(entry).__name__ for entry in care.mixings]
+        kept = boundary(batches, judged_on, settings.epochs, run, mixings=mixings)
+        if kept:
+            stack.callback(kept.close)
+
+        moving = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
+        penalties = {name: entry.start(moving, list(head.parameters())) for name, entry in care.penalties.items()}
+
+        def losses(joint: Batch | Joint) -> dict[str, torch.Tensor]:
+            batch = joint.main if isinstance(joint, Joint) else joint
+            seen = kept.train.features(backbone, batch.places.tolist()) if kept else backbone(batch.inputs)
+            found = head.losses(seen, batch.labels) if weigh is None else weigh.losses(head, seen, batch.labels)
+            if beside is not None and isinstance(joint, Joint):
+                found = {**found, **beside.losses(backbone, torch.stack(list(found.values())).sum(), joint.asked)}
+            return {**found, **{name: penalty() for name, penalty in penalties.items()}}
+
+        def set_mode() -> None:
+            training_mode(backbone, still_norms=settings.still_norms)
+            head.train()
+
+        shown: Callable[[int], Iterator[Any]] = Replayed(kept.train) if kept else batches
+        if care.mixings:
+            shown = mixed(batches, care.mixings, len(classes_of(task, "Mixing")), run.seed)
+        if beside is not None:
+            shown = beside.joined(shown)
+        judged = judge(task, split.valid, run, by=care.score, kept=kept.valid if kept else None)
+
+        def validate(module: nn.Module) -> dict[str, float]:
+            told = [part.drain() for part in (weigh, beside) if part is not None]
+            return {**judged(module), **{name: value for part in told for name, value in part.items()}}
+
+        objective = Objective(module, shown, len(batches), losses, validate, set_mode, lambda: identity.of_split(split))
+        if settings.patience and len(split.valid) < LEAST_VALID:
+            note = (f"early stopping has {len(split.valid)} validation samples to go by, and one of them is "
+                    f"{100 / max(1, len(split.valid)):.0f} points: the best epoch is partly chosen by chance")  # fmt: skip
+            say(f"{run.stage}: {note}")
+            run.record({"epoch": 0, "train_loss": None, "note": note})
+        whole = Recipe(settings.epochs, settings.patience, average=settings.average, at_once=care.at_once)
         if care.find_rate:
             curve = find_rate(objective, groups, run)
             groups = curve.applied(groups)

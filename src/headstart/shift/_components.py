@@ -24,7 +24,7 @@ import scipy.sparse
 
 from headstart.errors import ConfigError
 from headstart.progress import say
-from headstart.shift._inputs import Domains, Rows, dense, double
+from headstart.shift._inputs import Domains, Rows, dense, double, sparse
 from headstart.shift._kernels import EXACT, gamma_of, landmarks, products, rbf, rbf_features
 from headstart.shift._moments import blocks, centred, moments, upper_root
 from headstart.shift._pencil import DENSE, Product, leading, symmetric
@@ -51,7 +51,7 @@ class Components:
     ) -> None:
         if kernel not in ("linear", "rbf", "primal"):
             raise ConfigError(f"kernel is {kernel!r}; it can be 'linear', 'rbf' or 'primal'.")
-        domains, sparse = _thinned(domains)
+        domains, thin = _thinned(domains)
         self.domains, self.primal = domains, kernel == "primal"
         self.num, dim = domains.num_source + domains.num_target, domains.source.shape[1]
         self.features: Features | None = None
@@ -60,9 +60,9 @@ class Components:
         self.stacked: Any = None
         if kernel == "rbf":
             self._rbf(gamma, num_landmarks, seed)
-        elif sparse or self.num <= dim:
-            self.stacked = _stack(domains, sparse)  # the products with rows are cheaper than a dim x dim matrix
-            if not self.primal and not sparse and self.num <= EXACT:
+        elif thin or self.num <= dim:
+            self.stacked = _stack(domains, thin)  # the products with rows are cheaper than a dim x dim matrix
+            if not self.primal and not thin and self.num <= EXACT:
                 self.kernel = products(self.stacked, self.stacked)
         self.moments = moments(domains, self.features, self.width) if self._by_moments else None
         self.root = upper_root(self.moments.gram) if self.moments and not self.primal else None
@@ -157,8 +157,10 @@ def _thinned(domains: Domains) -> tuple[Domains, bool]:
     """Wide rows of few numbers other than 0 as sparse ones, and whether they are."""
     if domains.source.shape[1] <= DENSE or _density(domains) >= SPARSE:
         return domains, False
-    source = scipy.sparse.csr_array(domains.source)
-    target = source if domains.single else scipy.sparse.csr_array(domains.target)
+    if scipy.sparse.issparse(domains.source):
+        return domains, True
+    source = sparse(domains.source)
+    target = source if domains.single else sparse(domains.target)
     return replace(domains, source=source, target=target), True
 
 
@@ -169,6 +171,6 @@ def _density(domains: Domains) -> float:
     return float(filled / sum(x.shape[0] * x.shape[1] for x in parts))
 
 
-def _stack(domains: Domains, sparse: bool) -> Rows:
+def _stack(domains: Domains, thin: bool) -> Rows:
     """All rows in float64, dense or sparse."""
-    return double(domains.rows if sparse else dense(domains.rows))
+    return double(domains.rows if thin else dense(domains.rows))

@@ -15,9 +15,10 @@ import scipy.linalg
 import scipy.sparse
 
 from headstart.errors import ConfigError
-from headstart.shift._inputs import Domains, Rows, double, stacked
+from headstart.shift._inputs import Domains, Rows, double, sparse, stacked
 
 EXACT = 4000  # rows of both domains up to which the whole kernel matrix is held (128 MB)
+BLOCK = 128  # rows whose products are sparse at once
 MEDIAN_ROWS = 1000  # rows that the median heuristic looks at
 
 
@@ -52,9 +53,14 @@ def some(domains: Domains, num: int, seed: int) -> Rows:
 def products(x: Rows, y: Rows) -> np.ndarray:
     """(num_x, num_y) the linear kernel x'y, in float64."""
     if scipy.sparse.issparse(y) and not scipy.sparse.issparse(x):
-        x = scipy.sparse.csr_array(x)
-    found = double(x) @ double(y).T
-    return found.toarray() if scipy.sparse.issparse(found) else found
+        x = sparse(x)
+    x, y = double(x), double(y)
+    if not scipy.sparse.issparse(y):
+        return np.asarray(x @ y.T)
+    out, columns = np.empty((x.shape[0], y.shape[0])), y.T.tocsr()
+    for start in range(0, len(out), BLOCK):  # what a product of sparse rows needs on the way is larger than the result
+        (x[start : start + BLOCK] @ columns).toarray(out=out[start : start + BLOCK])
+    return out
 
 
 def squared_distances(x: Rows, y: Rows) -> np.ndarray:

@@ -61,7 +61,8 @@ def leading(
     else:
         operator = LinearOperator((size, size), matvec=lambda x: whiten(product(whiten(x))), dtype=np.float64)
         start = np.random.default_rng(0).standard_normal(size)  # ARPACK's own would differ from call to call
-        values, z = eigsh(operator, wanted, which="LA", v0=start, tol=TOLERANCE)
+        basis_size = max(wanted + 20, 3 * wanted // 2)  # of twice the wanted, ARPACK's own, the last vectors are seldom needed
+        values, z = eigsh(operator, wanted, which="LA", v0=start, tol=TOLERANCE, ncv=min(size, basis_size))
     order = np.argsort(-values)
     values, z = values[order], z[:, order]
     sound = values > RANK * max(values[0], 0.0)
