@@ -157,12 +157,21 @@ def test_the_shared_gradient_is_the_projected_one_and_heads_keep_theirs(seed: in
 def test_a_way_that_needs_no_gradients_seldom_pays_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
     weigh, shared, head = weigher(Fixed("1+1+1"))  # type: ignore[arg-type]
     seen, gram = [], weigh._gram
-    monkeypatch.setattr(weigh, "_gram", lambda losses: seen.append(len(losses)) or gram(losses))
+    monkeypatch.setattr(weigh, "_gram", lambda slopes: seen.append(len(slopes)) or gram(slopes))
     labels = torch.tensor([[0.0, 1, 1], [1, 0, 2]])
     for _ in range(8):
         losses = weigh.losses(head, Features(shared(torch.randn(2, 6))), labels)
         assert set(losses) == {"shape", "round", "size"}
     assert seen == [3, 3], "one step in four, in epochs as short as this"
+
+
+def test_a_step_computes_each_gradient_once() -> None:
+    weigh, shared, head = weigher(PCGrad())
+    hidden, passes = shared(torch.randn(2, 6)), []
+    hidden.register_hook(passes.append)
+    losses = weigh.losses(head, Features(hidden), torch.tensor([[0.0, 1, 1], [1, 0, 2]]))
+    sum(losses.values()).backward()
+    assert len(passes) == 3 and all(parameter.grad is not None for parameter in [*shared.parameters(), *head.parameters()])
 
 
 def test_a_loss_that_is_no_number_is_named_and_the_others_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,23 @@ MANY = 10  # times the samples of another task, from which on "auto" samples ali
 LIGHTER = 0.3  # weight of a task that is tried to count less
 
 
+class _Known(torch.autograd.Function):
+    """A value whose gradients on the parameters are given, so that nothing is computed backwards a second time."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, slopes: Sequence[Tensor | None], *parameters: Tensor) -> Tensor:
+        ctx.slopes = slopes
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *above: Tensor) -> Any:
+        return (None, None, *(None if slope is None else above[0] * slope for slope in ctx.slopes))
+
+
+def _moving(head: Head) -> list[nn.Parameter]:
+    return [parameter for parameter in head.parameters() if parameter.requires_grad]
+
+
 class Weigher(nn.Module):
     """Losses of several tasks whose sum has the gradient that a way of balancing asks for.
 
@@ -60,14 +77,18 @@ class Weigher(nn.Module):
         names = [name for name in self.names if name in found]
         places = [self.names.index(name) for name in names]
         look = bool(self._shared) and len(names) > 1 and int(self.step) % max(EVERY, self.steps // LOOKS) == 0
+        slopes: list[list[Tensor | None]] = []
         gram = None
         if self._shared and (look or self.way.gradients) and len(names) > 1:
-            gram = self._gram([found[name] for name in names])
+            slopes = self._slopes(head, [found[name] for name in names])
+            gram = self._gram(slopes)
         if gram is not None and look:
             self.cosines[torch.tensor(places)[:, None], torch.tensor(places)] += balancing.cosines(gram)
             self.seen[torch.tensor(places)[:, None], torch.tensor(places)] += 1
         self.step += 1
         weights = self._weights(found, names, gram)
+        if slopes:
+            return self._known(head, found, [float(weights[place]) for place in places], slopes)
         return found if bool((weights == 1).all()) else self._weighted(head, features, labels, names, weights)
 
     def _weights(self, found: dict[str, Tensor], names: list[str], gram: Tensor | None) -> Tensor:
@@ -89,15 +110,31 @@ class Weigher(nn.Module):
             found[name] = head.losses(replace(features, vector=vector), labels)[name]
         return found
 
-    def _gram(self, losses: list[Tensor]) -> Tensor:
+    def _slopes(self, head: Head, losses: list[Tensor]) -> list[list[Tensor | None]]:
+        """For each loss the gradient on every shared parameter, then on every one of the heads; None where it has none."""
+        moving = [*self._shared, *_moving(head)]
+        return [list(torch.autograd.grad(loss, moving, retain_graph=number + 1 < len(losses), allow_unused=True))
+                for number, loss in enumerate(losses)]  # fmt: skip
+
+    def _gram(self, slopes: list[list[Tensor | None]]) -> Tensor:
         rows = []
-        for loss in losses:
-            slopes = torch.autograd.grad(loss, self._shared, retain_graph=True, allow_unused=True)
+        for own in slopes:
             flat = [torch.zeros_like(p).flatten() if g is None else g.flatten()
-                    for p, g in zip(self._shared, slopes, strict=True)]  # fmt: skip
+                    for p, g in zip(self._shared, own, strict=False)]  # fmt: skip
             rows.append(torch.cat(flat).float())
         table = torch.stack(rows)
         return (table @ table.T).double().cpu()
+
+    def _known(
+        self, head: Head, losses: dict[str, Tensor], weights: list[float], slopes: list[list[Tensor | None]]
+    ) -> dict[str, Tensor]:
+        """The losses with the gradients that are computed already, those of the shared parameters weighted."""
+        count, moving = len(self._shared), [*self._shared, *_moving(head)]
+        found = {}
+        for (name, loss), weight, own in zip(losses.items(), weights, slopes, strict=True):
+            weighted = [None if g is None else g * weight for g in own[:count]]
+            found[name] = _Known.apply(loss.detach(), [*weighted, *own[count:]], *moving)  # type: ignore[no-untyped-call]
+        return found
 
     def _usable(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         values = {name: float(loss.detach()) for name, loss in losses.items()}
