@@ -13,8 +13,9 @@ from pathlib import Path
 
 from _shared import RESULTS, Row, print_table, write_json
 
-NAMES = ("extraction", "time_to_probe", "embedded", "accuracy", "verdict", "texts", "sounds", "audit", "clean", "ranking",
-         "logme_speed", "advice", "office_surf", "shift_speed", "label_kinds", "multitask")  # fmt: skip
+NAMES = ("extraction", "time_to_probe", "embedded", "accuracy", "verdict", "texts", "sounds", "finetuning", "training_speed",
+         "boundary_cache", "robustness", "tuning_search", "audit", "clean", "ranking", "logme_speed", "advice", "office_surf",
+         "shift_speed", "adaptation", "mnist_m", "label_kinds", "multitask", "multitask_step")  # fmt: skip
 
 
 def main() -> int:

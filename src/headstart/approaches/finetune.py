@@ -121,10 +121,11 @@ class FineTune(Approach):
         Raises:
             ConfigError, Incompatible: one of them cannot be.
         """
-        if not 0 <= self.learning_rate <= LARGEST_RATE:
+        largest = LARGEST_RATE / FRESH_HEAD  # a fresh head learns so much faster
+        if not 0 <= self.learning_rate <= largest:
             raise ConfigError(
                 f"$.approach.learning_rate: {self.learning_rate:g} is no rate to learn with; expected more than 0 and at "
-                f"most {LARGEST_RATE:g}, usually 1e-5 to 1e-2, or 0 for the usual one of the model ({backbone.rate:g})"
+                f"most {largest:g}, usually 1e-5 to 1e-2, or 0 for the usual one of the model ({backbone.rate:g})"
             )
         if not 0 <= self.boundary < 1e6:
             raise ConfigError(f"$.approach.boundary: expected how many GB may be kept, 0 or more, got {self.boundary:g}")
