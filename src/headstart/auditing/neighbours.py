@@ -15,7 +15,8 @@ ORDER = 110
 NEEDS: frozenset[str] = frozenset()
 BEFORE_FIT = False
 NEAREST = 3  # neighbours of each sample that are looked at
-CLOSE = 0.6  # least cosine of centred features
+CLOSE = 0.45  # least cosine of centred features
+MOST = 10_000  # pairs that are compared; of more the closest
 BLOCK = 1024  # rows of one matrix product
 
 
@@ -28,7 +29,8 @@ def check(evidence: Evidence) -> list[Finding] | str:
     if dataset.modality != "text" and evidence.vectors is None:
         return "neighbours need features, and there is no model for them"
     clusters = evidence.clusters
-    pairs = [(i, j) for i, j in sorted(_proposed(evidence)) if clusters[i] != clusters[j]]
+    proposed = [(i, j) for i, j in _proposed(evidence) if clusters[i] != clusters[j]]
+    pairs = sorted(proposed[:MOST])
     closer, found = Closer(dataset), []
     for i, j in track(pairs, "comparing neighbours"):
         score = closer.likeness(i, j)
@@ -49,24 +51,30 @@ def check(evidence: Evidence) -> list[Finding] | str:
                    f"or reworded copy of another one{what}.")  # fmt: skip
         findings.append(Finding("warning" if dataset.declared is None else "info", "neighbours", message, tuple(within),
                                 {"pairs": len(within)}, "If they belong together, keep them on one side: --group."))  # fmt: skip
+    if left_out := len(proposed) - len(pairs):
+        message = (f"The {MOST:,} closest of {len(proposed):,} pairs of neighbours were compared; cropped, moved or reworded "
+                   f"copies among the other {left_out:,} would not be found.")  # fmt: skip
+        findings.append(Finding("info", "neighbours", message, (), {"pairs": len(proposed), "compared": MOST},
+                                "Audit parts of the data by themselves to have more of them compared."))  # fmt: skip
     return findings
 
 
-def _proposed(evidence: Evidence) -> set[tuple[int, int]]:
-    """Pairs of places worth a closer look: nearest neighbours, and texts that share words."""
-    pairs: set[tuple[int, int]] = set()
-    if (vectors := evidence.vectors) is not None and np.ptp(vectors, axis=0).any():
-        rows = evidence.readable
-        pairs |= {(int(min(rows[i], rows[j])), int(max(rows[i], rows[j]))) for i, j in _nearest(vectors)}
+def _proposed(evidence: Evidence) -> list[tuple[int, int]]:
+    """Pairs of places worth a closer look: texts that share words, and nearest neighbours, the closest first."""
+    pairs: dict[tuple[int, int], None] = {}
+    rows = evidence.readable
     if evidence.dataset.modality == "text":
         closer = Closer(evidence.dataset)
-        sets = [parts(closer.prepared(int(i))) for i in evidence.readable]
-        pairs |= {(int(evidence.readable[i]), int(evidence.readable[j])) for i, j in proposals(signatures(sets))}
-    return pairs
+        sets = [parts(closer.prepared(int(i))) for i in rows]
+        pairs.update(dict.fromkeys((int(rows[i]), int(rows[j])) for i, j in sorted(proposals(signatures(sets)))))
+    if (vectors := evidence.vectors) is not None and np.ptp(vectors, axis=0).any():
+        near = sorted(_nearest(vectors), key=lambda entry: (-entry[2], entry[:2]))
+        pairs.update(dict.fromkeys((int(min(rows[i], rows[j])), int(max(rows[i], rows[j]))) for i, j, _ in near))
+    return list(pairs)
 
 
-def _nearest(vectors: np.ndarray) -> list[tuple[int, int]]:
-    """Each row with its nearest ones by the cosine of centred features."""
+def _nearest(vectors: np.ndarray) -> list[tuple[int, int, float]]:
+    """Each row with its nearest ones and the cosine of their centred features."""
     centred = vectors - vectors.mean(0)
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
     pairs = []
@@ -76,5 +84,5 @@ def _nearest(vectors: np.ndarray) -> list[tuple[int, int]]:
         similar[np.arange(len(similar)), start + np.arange(len(similar))] = -2
         best = np.argpartition(-similar, count - 1, axis=1)[:, :count]
         for i, places in enumerate(best):
-            pairs += [(start + i, int(j)) for j in places if similar[i, j] >= CLOSE]
+            pairs += [(start + i, int(j), float(similar[i, j])) for j in places if similar[i, j] >= CLOSE]
     return pairs

@@ -13,7 +13,7 @@ from PIL import Image
 
 import tiny
 from headstart import plugins
-from headstart.auditing import Evidence, Finding
+from headstart.auditing import Evidence, Finding, _closer, neighbours
 from headstart.data.dataset import Dataset, Sound
 from headstart.data.duplicates import scan
 from headstart.models.card import ModelCard
@@ -291,6 +291,26 @@ def test_cropped_and_mirrored_pictures() -> None:
     assert isinstance(found, list) and len(found) == 1
     assert {(entry.index, entry.beside) for entry in found[0].samples} == {(8, 0), (9, 1)}
     assert all(entry.change == "remove" for entry in found[0].samples)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_crop_brought_back_to_the_old_size_has_other_proportions(mirrored: bool) -> None:
+    part = photo(0)[8:88, 16:82]  # 80 x 66
+    stretched = np.asarray(Image.fromarray(part[:, ::-1] if mirrored else part).resize((96, 96)))
+    whole, other = (_closer.thumbnail(picture) for picture in (photo(0), photo(1)))
+    found = [_closer._best(picture, _closer.thumbnail(stretched), _closer.SCALES, stretches, _closer.BLUR)
+             for picture, stretches in ((whole, _closer.STRETCHES), (whole, (1.0,)), (other, _closer.STRETCHES))]  # fmt: skip
+    assert found[0] >= _closer.ALIKE["image"] > found[1] and found[2] < 0.6
+
+
+def test_of_too_many_pairs_the_closest_are_compared_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    items, sides = [*(photo(i) for i in range(8)), photo(0)[10:86, 16:90], photo(1)[10:86, 16:90]], ["test"] * 5 + ["train"] * 5
+    vectors = near({8: 0, 9: 1}, 10)
+    vectors[8] = vectors[0]  # the closest pair
+    monkeypatch.setattr(neighbours, "MOST", 1)
+    found = look("neighbours", data(items, declared=sides), vectors=vectors)
+    assert isinstance(found, list) and [entry.index for entry in found[0].samples] == [8]
+    assert found[-1].severity == "info" and "The 1 closest of 2 pairs" in found[-1].message
 
 
 def test_recordings_moved_in_time() -> None:
