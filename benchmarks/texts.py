@@ -96,31 +96,36 @@ def finetune(folder: Path, part: dict[str, Any], found: Report, seeds: range) ->
     few = part["train"].subset(range(min(ROWS, len(part["train"]))))
     split = Split(few, part["valid"].subset(range(min(200, len(part["valid"])))), part["test"])
     task = Classification.learn(few.labels)
-    rows, ratios = [], []
+    rows, ratios, alone = [], [], []
     for seed in seeds:
         spent: dict[str, float] = {}
         right: dict[str, float] = {}
         approach = FineTune(epochs=EPOCHS, batch_size=BATCH, patience=0)  # its own rate: earlier layers learn slower
+        rows_at: list[float] = []  # the row of epoch 0 comes behind the probe, the last one behind the last validation
         begun = time.perf_counter()
-        predictor = approach.fit(models.load(str(folder)), task, split, Run(seed=seed))
+        predictor = approach.fit(models.load(str(folder)), task, split,
+                                 Run(seed=seed, watch=lambda row, at=rows_at: at.append(time.perf_counter())))  # fmt: skip
         spent["headstart"] = time.perf_counter() - begun
+        spent["headstart, its epochs"] = rows_at[-1] - rows_at[0]
         right["headstart"] = accuracy(predictor, part["test"])
         if importlib.util.find_spec("accelerate"):
             trainer = hugging_face(folder, few, seed)
             spent["Trainer"] = seconds(trainer.train)
             right["Trainer"] = hugging_face_accuracy(trainer, part["test"], task)
             ratios.append(spent["Trainer"] / spent["headstart"])
+            alone.append(spent["Trainer"] / spent["headstart, its epochs"])
         rows += [
-            {"seed": seed, "who": name, "seconds": value, "examples/s": EPOCHS * len(few) / value, "test": right[name]}
+            {"seed": seed, "who": name, "seconds": value, "examples/s": EPOCHS * len(few) / value, "test": right.get(name)}
             for name, value in spent.items()
         ]
     found.tables[f"Fine-tuning on {len(few)} rows, {EPOCHS} epochs, batch {BATCH}"] = rows
-    mean = {who: float(np.mean([row["test"] for row in rows if row["who"] == who])) for who in {r["who"] for r in rows}}
+    mean = {who: float(np.mean([row["test"] for row in rows if row["who"] == who])) for who in right}
     found.goals.append(Goal("fine-tuned on 1,000 rows, mean test accuracy", mean["headstart"], 0.84))
     if ratios:
         found.goals += [
             Goal("examples a second beside the Trainer (headstart's time includes its probe and validation)",
                  median(ratios), 2.5),
+            Goal("the same without its probe, with its validation", median(alone), 2.5),
             Goal("accuracy less the Trainer's, points", 100 * (mean["headstart"] - mean["Trainer"]), -1.0),
         ]  # fmt: skip
 

@@ -64,16 +64,21 @@ class JDA(Adapter):
         self.seed = seed
         self.whiten = whiten
 
+    def _shares(self) -> tuple[float, float]:
+        """Weights of M_0 and of every M_c."""
+        return 1.0, 1.0
+
     def _learn(self, domains: Domains) -> None:
         if self.num_rounds < 1:
             raise ConfigError(f"num_rounds is {self.num_rounds}; it must be at least 1.")
+        shares = self._shares()
         sample = Components(domains, self.kernel, self.gamma, seed=self.seed)
         self.eigenvalues_, self.components_, guesses = rounds(
             sample,
             domains,
             self.classifier,
             self.num_rounds,
-            (1.0, 1.0),
+            shares,
             self.regularisation,
             self.num_components,
             self.whiten,
@@ -82,7 +87,7 @@ class JDA(Adapter):
         assert domains.classes is not None
         self.classes_, self.target_labels_ = domains.classes, domains.classes[guesses]
         if (found := len(self.eigenvalues_)) < self.num_components:
-            say(f"JDA: {found} components instead of {self.num_components}: the data have no more directions.")
+            say(f"{type(self).__name__}: {found} components instead of {self.num_components}: the data have no more directions.")
 
     def _map(self, x: Rows, domain: Domain) -> np.ndarray:
         return apply(self._features, x, self.components_)
