@@ -204,7 +204,7 @@ def wrong_statistics(quick: bool) -> list[Row]:
         "as published": {},
         "values in 0..255": {"value_range": [0.0, 255.0]},
         "mean 0, deviation 1": {"mean": [0.0] * 3, "std": [1.0] * 3},
-        "mean 0.5, deviation 0.5": {"mean": [0.5] * 3, "std": [0.5] * 3},
+        "ImageNet's mean and deviation": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
         "on the scale of 255, values in 0..1": {"mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4]},
         "blue first": {"channel_order": "BGR"},
     }
