@@ -320,7 +320,7 @@ def test_a_random_start_is_another_head_and_a_faster_one(monkeypatch: pytest.Mon
 
     def note(network, head, *args, groups, **more):  # type: ignore[no-untyped-def]
         given.append({"head": head.linear.weight.detach().clone(), "rate": groups[-1]["lr"]})
-        return {}
+        return {"epoch": 1}
 
     monkeypatch.setattr("headstart.approaches.finetune.train", note)
     for start in ("probe", "random", "random"):

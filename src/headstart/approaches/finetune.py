@@ -46,7 +46,9 @@ class FineTune(Approach):
     find_rate: try rising rates on a few steps first (Smith 2017), and train with what they say.
     tuning: what moves: "full", "last:2", "stages:NAME+NAME", "gradual", "norms", "lora:8", "surgical", or "auto", by the depth at
         which linear probes are best; settings follow the name, such as "last:2:decay=0.5".
-    start: "probe": from a fitted head (LP-FT); "random": from a fresh head, which is plain fine-tuning.
+    start: "probe": from a fitted head (LP-FT), as unsure of the training samples as it is of others, so that there is a gradient
+        to learn from (``probing.classification.softened``); "sharp": from the head as it was fitted, which is LP-FT as
+        published; "random": from a fresh head, which is plain fine-tuning.
     augment: comma-separated names that the modality knows (for pictures crop, flip, colour); "auto" are its usual
         ones (crop, flip), "" none.
     mix: "mixup:0.2", "cutmix" or both, joined by a comma: samples are mixed with one another; "" for none.
@@ -77,7 +79,7 @@ class FineTune(Approach):
     find_rate: bool = False
     batch_size: int = 32
     tuning: str = "full"
-    start: Literal["probe", "random"] = "probe"
+    start: Literal["probe", "sharp", "random"] = "probe"
     augment: str = "auto"
     mix: str = ""
     penalty: str = ""
@@ -105,14 +107,17 @@ class FineTune(Approach):
         if isinstance(chosen, Tuning):  # what cannot move is refused before any work
             sow(run.seed, 3)
             chosen.groups(copy.deepcopy(backbone), self.learning_rate or backbone.rate)
-        head = self._adapted(self._head(backbone, task, split, run), backbone, run)
+        begun, fitted = self._head(backbone, task, split, run)
+        head = self._adapted(begun, backbone, run)
         if isinstance(chosen, Choice):
             chosen, why = chosen.choose(backbone, self._evidence(backbone, head, task, split, run, care))
             say(f"{run.stage}: {why}")
             run.record({"epoch": 0, "train_loss": None, "note": why})
         balance = self._balance(backbone, head, task, split, run, chosen, care)
         backbone = copy.deepcopy(backbone)
-        replace(self, balance=balance)._train(backbone, head, task, split, run, chosen, care)
+        state = replace(self, balance=balance)._train(backbone, head, task, split, run, chosen, care)
+        if not (state["epoch"] or run.last):  # no epoch was better than the probe, so the probe itself is kept
+            begun.load_state_dict(fitted)
         return Predictor(backbone.eval(), head.eval(), task, split.train.modality)
 
     def _parts(self, backbone: Backbone) -> tuple[Tuning | Choice, Care]:
@@ -145,12 +150,17 @@ class FineTune(Approach):
         others = {name: Labelled(part, learn(kind, part.labels or [])) for name, (part, kind) in split.helpers.items()}
         return {**auxiliary.listed(self.helper), **others}
 
-    def _head(self, backbone: Backbone, task: Task, split: Split, run: Run) -> Head:
-        if self.start == "probe":
-            head = Probe().fit(backbone, task, split, run).head
-        else:
+    def _head(self, backbone: Backbone, task: Task, split: Split, run: Run) -> tuple[Head, dict[str, Any]]:
+        """What the training begins with, and the state that counts where no epoch is better."""
+        if self.start == "random":
             sow(run.seed, 2)
             head = task.head(backbone.spec.dim)
+            state = copy.deepcopy(head.state_dict())
+        else:
+            probe = Probe().fitted(backbone, task, split, run)
+            backbone.eval()
+            state = copy.deepcopy(probe.head.state_dict())
+            head = probe.start if self.start == "probe" else probe.head
         if isinstance(head, LinearHead):
             head.label_smoothing = self.label_smoothing
             if self.class_weights:
@@ -160,7 +170,7 @@ class FineTune(Approach):
             raise Incompatible(
                 f"label_smoothing, class_weights and mix are for classification, and the task is {task.to_dict()['kind']}"
             )
-        return head
+        return head, state
 
     def _adapted(self, head: Head, backbone: Backbone, run: Run) -> Head:
         """The head behind an adapter for each task, where there are to be any; how large they are is said."""
@@ -204,7 +214,7 @@ class FineTune(Approach):
         fresh = adapter_parameters(head)
         added = {id(parameter) for parameter in fresh}
         fitted = [parameter for parameter in head.parameters() if id(parameter) not in added]
-        groups += decayed(fitted, (FITTED_HEAD if self.start == "probe" else FRESH_HEAD) * rate)
+        groups += decayed(fitted, (FRESH_HEAD if self.start == "random" else FITTED_HEAD) * rate)
         groups += decayed(fresh, FRESH_HEAD * rate)
         if any(penalty.replaces_decay for penalty in care.penalties.values()):
             groups = [{**group, "weight_decay": 0.0} for group in groups]

@@ -58,6 +58,11 @@ class Probe(Approach):
         return extract(backbone, train, store, twins=True).vectors
 
     def fit(self, backbone: Backbone, task: Task, split: Split, run: Run) -> Predictor:
+        head = self.fitted(backbone, task, split, run).head
+        return Predictor(backbone.eval(), head.eval(), task, split.train.modality)
+
+    def fitted(self, backbone: Backbone, task: Task, split: Split, run: Run) -> probing.Fitted:
+        """The head, and what is known of it."""
         check(self, backbone)
         probing.check(task, self.head)
         more = synthetic.named(self.synthetic)
@@ -74,7 +79,7 @@ class Probe(Approach):
         computed = f"{table.computed} computed in {table.precision}, " if table.computed else ""
         say(f"{run.stage or 'probe'}: {len(table)} x {table.vectors.shape[1]} features ({computed}{len(table) - table.computed} "
             f"from the cache, {table.seconds:.1f} s); {fitted.said}")  # fmt: skip
-        return Predictor(backbone.eval(), fitted.head.eval(), task, split.train.modality)
+        return fitted
 
 
 def _made(way: Synthetic, labels: np.ndarray, classes: Sequence[str], name: str) -> str:

@@ -12,7 +12,7 @@ by cross-validation within these samples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,11 +44,22 @@ class Options:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A head, the name of its kind, and how good it was in cross-validation, in words."""
+    """A head, the name of its kind, and how good it was in cross-validation, in words.
+
+    Attributes:
+        softened: the head that fine-tuning begins with, where it is another one: as unsure of its own samples as it is of
+            others, see ``probing.classification``.
+    """
 
     head: Head
     name: str
     said: str
+    softened: Callable[[], Head] | None = None
+
+    @property
+    def start(self) -> Head:
+        """What fine-tuning begins with."""
+        return self.head if self.softened is None else self.softened()
 
 
 def check(task: Task, head: str) -> str:

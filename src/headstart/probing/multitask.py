@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -17,15 +16,14 @@ HEADS = ("single",)
 
 def fit(task: Task, vectors: np.ndarray, labels: np.ndarray, options: Options) -> Fitted:
     assert isinstance(task, MultiTask)
-    heads: dict[str, Any] = {}
-    said = []
+    found: dict[str, Fitted] = {}
     for name, one, rows, wanted in blocks(task, labels):
         groups = None if options.groups is None else [options.groups[int(row)] for row in rows]
         twins = None if options.twins is None else options.twins[rows]
-        fitted = probing.fit(one, vectors[rows], wanted, seed=options.seed, groups=groups, twins=twins)
-        heads[name] = fitted.head
-        said.append(f"{name}: {fitted.said}")
-    return Fitted(task.joined(heads), "single", "; ".join(said))
+        found[name] = probing.fit(one, vectors[rows], wanted, seed=options.seed, groups=groups, twins=twins)
+    said = "; ".join(f"{name}: {fitted.said}" for name, fitted in found.items())
+    return Fitted(task.joined({name: fitted.head for name, fitted in found.items()}), "single", said,
+                  lambda: task.joined({name: fitted.start for name, fitted in found.items()}))  # fmt: skip
 
 
 def mirrors(task: Task, labels: np.ndarray) -> bool:
