@@ -72,7 +72,7 @@ def test_decay_is_left_out_where_a_penalty_takes_its_place(monkeypatch: pytest.M
 
     def note(*args, groups, **more):  # type: ignore[no-untyped-def]
         found.append({group["weight_decay"] for group in groups})
-        return {}
+        return {"epoch": 1}
 
     monkeypatch.setattr("headstart.approaches.finetune.train", note)
     for penalty in ("", "l1", "l2", "l1,l2_sp"):
