@@ -69,7 +69,7 @@ def output(method: BaseEstimator, rows: Any) -> np.ndarray:
 @contextlib.contextmanager
 def said(monkeypatch: pytest.MonkeyPatch) -> Any:
     lines: list[str] = []
-    for name in ("tca", "sstca", "jda", "tjm", "subspace", "msda", "kmm", "_components", "_measures"):
+    for name in ("tca", "sstca", "_pseudo", "tjm", "subspace", "msda", "kmm", "_components", "_measures"):
         module = __import__(f"headstart.shift.{name}", fromlist=["say"])
         monkeypatch.setattr(module, "say", lines.append)
     yield lines

@@ -1,15 +1,18 @@
-"""Rounds of pseudo labels, shared by JDA and BDA: project, label the target there, align the classes, project again."""
+"""What JDA and BDA share: project, label the target there, align the classes, project again."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.neighbors import KNeighborsClassifier
 
-from headstart.shift._components import Components, apply
-from headstart.shift._inputs import Domains
+from headstart.errors import ConfigError
+from headstart.progress import say
+from headstart.shift import Adapter, Domain
+from headstart.shift._components import Components, Kernel, apply
+from headstart.shift._inputs import Domains, Rows
 from headstart.shift._moments import difference
 
 
@@ -50,3 +53,58 @@ def rounds(
         columns = np.concatenate([marginal, np.sqrt(shares[1]) * class_columns(codes, guesses, num_classes)], axis=1)
     assert guesses is not None, "num_rounds is checked by the caller"
     return values, components, guesses
+
+
+class ClassByClass(Adapter):
+    """Components along which the domains agree as a whole and class by class, found in rounds of pseudo labels."""
+
+    needs_labels: ClassVar[bool] = True
+    uses_labels: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        num_components: int = 50,
+        kernel: Kernel = "primal",
+        regularisation: float = 1.0,
+        num_rounds: int = 10,
+        classifier: Any = None,
+        gamma: float | None = None,
+        seed: int = 0,
+        whiten: bool = True,
+    ) -> None:
+        self.num_components = num_components
+        self.kernel = kernel
+        self.regularisation = regularisation
+        self.num_rounds = num_rounds
+        self.classifier = classifier
+        self.gamma = gamma
+        self.seed = seed
+        self.whiten = whiten
+
+    def _shares(self) -> tuple[float, float]:
+        """Weights of M_0, which compares the domains as a whole, and of every M_c, which compares a class."""
+        return 1.0, 1.0
+
+    def _learn(self, domains: Domains) -> None:
+        if self.num_rounds < 1:
+            raise ConfigError(f"num_rounds is {self.num_rounds}; it must be at least 1.")
+        shares = self._shares()
+        sample = Components(domains, self.kernel, self.gamma, seed=self.seed)
+        self.eigenvalues_, self.components_, guesses = rounds(
+            sample,
+            domains,
+            self.classifier,
+            self.num_rounds,
+            shares,
+            self.regularisation,
+            self.num_components,
+            self.whiten,
+        )
+        self._features, self.gamma_ = sample.features, sample.gamma
+        assert domains.classes is not None
+        self.classes_, self.target_labels_ = domains.classes, domains.classes[guesses]
+        if (found := len(self.eigenvalues_)) < self.num_components:
+            say(f"{type(self).__name__}: {found} components instead of {self.num_components}: the data have no more directions.")
+
+    def _map(self, x: Rows, domain: Domain) -> np.ndarray:
+        return apply(self._features, x, self.components_)

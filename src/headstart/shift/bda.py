@@ -10,10 +10,10 @@ from typing import Any
 
 from headstart.errors import ConfigError
 from headstart.shift._components import Kernel
-from headstart.shift.jda import JDA
+from headstart.shift._pseudo import ClassByClass
 
 
-class BDA(JDA):
+class BDA(ClassByClass):
     """Leading components of ``X H X' A = (X ((1 - balance) M_0 + balance sum M_c) X' + mu I) A values``.
 
     M_0 and M_c as in ``JDA``, which is this at equal shares; ``A' X H X' A = I``. Needs source labels.

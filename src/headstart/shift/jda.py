@@ -6,19 +6,10 @@ algorithm 1.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-import numpy as np
-
-from headstart.errors import ConfigError
-from headstart.progress import say
-from headstart.shift import Adapter, Domain
-from headstart.shift._components import Components, Kernel, apply
-from headstart.shift._inputs import Domains, Rows
-from headstart.shift._pseudo import rounds
+from headstart.shift._pseudo import ClassByClass
 
 
-class JDA(Adapter):
+class JDA(ClassByClass):
     """Leading components of ``X H X' A = (X (M_0 + sum M_c) X' + mu I) A values`` with ``A' X H X' A = I``.
 
     M_0 = e e' compares the means of the domains, M_c those of class c, where target rows have the class that a
@@ -40,54 +31,3 @@ class JDA(Adapter):
         classes_: (num_classes,) sorted labels.
         target_labels_: (num_target,) the last pseudo labels.
     """
-
-    needs_labels: ClassVar[bool] = True
-    uses_labels: ClassVar[bool] = True
-
-    def __init__(
-        self,
-        num_components: int = 50,
-        kernel: Kernel = "primal",
-        regularisation: float = 1.0,
-        num_rounds: int = 10,
-        classifier: Any = None,
-        gamma: float | None = None,
-        seed: int = 0,
-        whiten: bool = True,
-    ) -> None:
-        self.num_components = num_components
-        self.kernel = kernel
-        self.regularisation = regularisation
-        self.num_rounds = num_rounds
-        self.classifier = classifier
-        self.gamma = gamma
-        self.seed = seed
-        self.whiten = whiten
-
-    def _shares(self) -> tuple[float, float]:
-        """Weights of M_0 and of every M_c."""
-        return 1.0, 1.0
-
-    def _learn(self, domains: Domains) -> None:
-        if self.num_rounds < 1:
-            raise ConfigError(f"num_rounds is {self.num_rounds}; it must be at least 1.")
-        shares = self._shares()
-        sample = Components(domains, self.kernel, self.gamma, seed=self.seed)
-        self.eigenvalues_, self.components_, guesses = rounds(
-            sample,
-            domains,
-            self.classifier,
-            self.num_rounds,
-            shares,
-            self.regularisation,
-            self.num_components,
-            self.whiten,
-        )
-        self._features, self.gamma_ = sample.features, sample.gamma
-        assert domains.classes is not None
-        self.classes_, self.target_labels_ = domains.classes, domains.classes[guesses]
-        if (found := len(self.eigenvalues_)) < self.num_components:
-            say(f"{type(self).__name__}: {found} components instead of {self.num_components}: the data have no more directions.")
-
-    def _map(self, x: Rows, domain: Domain) -> np.ndarray:
-        return apply(self._features, x, self.components_)
