@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from headstart.approaches import Approach
     from headstart.data import Split
 
-# What FineTune is told; all else is as by default. "full" has a fresh head, "lp-ft" begins with a fitted one, as all below.
+# What FineTune is told; all else is as by default. "full" has a fresh head, "lp-ft" begins with a fitted and softened one, as all below; "sharp lp-ft" is as published.
 TUNED: dict[str, dict[str, Any]] = {
     "full": {"start": "random"},
     "lp-ft": {},
+    "sharp lp-ft": {"start": "sharp"},
     "last stage": {"tuning": "last:1"},
     "gradual": {"tuning": "gradual"},
     "norms": {"tuning": "norms"},
