@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from headstart.approaches import Approach
     from headstart.data import Split
 
-# What FineTune is told; all else is as by default. "full" has a fresh head, "lp-ft" begins with a fitted and softened one, as all below; "sharp lp-ft" is as published.
+# What FineTune is told; all else is as by default. "full" has a fresh head, "lp-ft" begins with a fitted and softened one, as all
+# below; "sharp lp-ft" is as published.
 TUNED: dict[str, dict[str, Any]] = {
     "full": {"start": "random"},
     "lp-ft": {},
