@@ -18,6 +18,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import headstart.shift as shift
 from headstart.shift import _components, _moments, bbse, coral, linear_transport, mlls, msda
+from headstart.shift._inputs import Domains
 from headstart.shift._pencil import leading, leading_dense
 
 MU = 0.7
@@ -162,6 +163,15 @@ def test_jda_solves_the_equation_with_its_last_pseudo_labels() -> None:
     right, left = rows.T @ total @ rows + MU * np.eye(5), rows.T @ h @ rows
     assert residual(left, right, method.components_, method.eigenvalues_) < 1e-9
     assert np.allclose(method.components_.T @ left @ method.components_, np.eye(4), atol=1e-9)
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "linear", "primal"])
+def test_what_the_fit_knows_of_its_rows_is_what_mapping_them_anew_gives(kernel: str) -> None:
+    source, target = two()
+    sample = _components.Components(Domains(source, target), kernel)  # type: ignore[arg-type]
+    components = sample.solve(np.ones((len(source) + len(target), 1)), 1.0, 5)[1]
+    for found, rows in zip(sample.project(components), (source, target), strict=True):
+        assert np.allclose(found, _components.apply(sample.features, rows, components), atol=1e-10)
 
 
 def test_bda_at_even_balance_is_jda_and_at_none_is_tca() -> None:

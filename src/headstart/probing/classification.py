@@ -13,6 +13,7 @@ from headstart import plugins, solvers
 from headstart.metrics.classification import log_loss
 from headstart.models.backbone import Features
 from headstart.probing import Fitted, Options
+from headstart.progress import say
 from headstart.tasks import Head, Task
 from headstart.tasks._heads import LinearHead
 
@@ -76,4 +77,5 @@ def softened(head: Head, vectors: np.ndarray, labels: np.ndarray, loss: float) -
         with torch.no_grad():
             made.linear.weight.mul_(factor)
             made.linear.bias.mul_(factor)
+        say(f"fine-tuning begins with the head's logits times {factor:.2g}, as unsure of the training samples as it is of others")
     return made

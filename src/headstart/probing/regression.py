@@ -1,11 +1,19 @@
-"""Regression: ridge regression, its penalty chosen for every output by cross-validation.
+"""Regression: ridge regression or the lasso, and its penalty, chosen for every output by cross-validation.
 
-minimise  mean squared error + lambda * |weight|^2   on standardised features and targets
+minimise  mean squared error + lambda * |weight|^2   (ridge)   or   mean squared error / 2 + lambda * |weight|_1   (lasso)
 
-Hoerl and Kennard 1970, Technometrics 12(1). All penalties share one singular value decomposition a fold.
+on standardised features and targets. Where few columns matter, as in tables, the lasso is the better one; of a wide table of
+features it takes long and is seldom better, so there it is not tried unless asked for.
+
+Hoerl and Kennard 1970, Technometrics 12(1); Tibshirani 1996, JRSS B 58(1). All penalties of ridge regression share one
+singular value decomposition a fold; the lasso's path is scikit-learn's coordinate descent.
 """
 
 from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,9 +23,52 @@ from headstart.metrics.regression import r2
 from headstart.probing import Fitted, Options
 from headstart.tasks import Task
 
-HEADS = ("ridge",)
-GRID = tuple(float(value) for value in 10.0 ** np.arange(2.0, -6.01, -0.5))  # the strongest first
+HEADS = ("linear", "ridge", "lasso")  # linear: the better one in cross-validation
 BINS = 5  # of the target, over which folds are stratified
+NARROW = 100  # features up to which "linear" tries the lasso
+
+
+def ridge(x: np.ndarray, y: np.ndarray, penalties: tuple[float, ...]) -> np.ndarray:
+    """Weights (penalties, k, dim) for centred rows (n, dim) and targets (n, k)."""
+    u, s, vt = np.linalg.svd(x, full_matrices=False)
+    projected = u.T @ y  # (rank, k)
+    return np.stack([((s / (s**2 + penalty * len(x)))[:, None] * projected).T @ vt for penalty in penalties])
+
+
+def lasso(x: np.ndarray, y: np.ndarray, penalties: tuple[float, ...]) -> np.ndarray:
+    """Weights (penalties, k, dim) for centred rows (n, dim) and targets (n, k)."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import lasso_path
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of weak penalties, which cross-validation then does not choose
+        return np.stack([lasso_path(x, column, alphas=list(penalties))[1].T for column in y.T], 1)
+
+
+@dataclass(frozen=True)
+class Way:
+    """``weights`` of a head for each of its ``penalties``, the strongest first."""
+
+    weights: Callable[[np.ndarray, np.ndarray, tuple[float, ...]], np.ndarray]
+    penalties: tuple[float, ...]
+
+
+WAYS = {
+    "ridge": Way(ridge, tuple(float(value) for value in 10.0 ** np.arange(2.0, -6.01, -0.5))),
+    "lasso": Way(lasso, tuple(float(value) for value in 10.0 ** np.arange(0.0, -3.51, -0.125))),
+}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """For k outputs: weights (k, dim) and biases (k,) on raw features, penalties (k,), the answers of held-out folds (n, k),
+    and their mean squared error (k,)."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+    penalty: np.ndarray
+    held_out: np.ndarray
+    error: np.ndarray
 
 
 def fit(task: Task, vectors: np.ndarray, labels: np.ndarray, options: Options) -> Fitted:
@@ -26,50 +77,58 @@ def fit(task: Task, vectors: np.ndarray, labels: np.ndarray, options: Options) -
     targets = (labels - mean) / scale
     present = np.isfinite(targets)
     weight, bias = np.zeros((targets.shape[1], vectors.shape[1])), np.zeros(targets.shape[1])
-    held_out, settings = np.full(targets.shape, np.nan), np.zeros(targets.shape[1])
+    held_out, penalties = np.full(targets.shape, np.nan), np.zeros(targets.shape[1])
+    names = np.full(targets.shape[1], "", object)
     patterns = np.unique(present, axis=1, return_inverse=True)[1].ravel()
     for pattern in np.unique(patterns):  # outputs that are known of the same samples are fitted together
         places = np.flatnonzero(patterns == pattern)
         rows = np.flatnonzero(present[:, places[0]])
         groups = None if options.groups is None else [options.groups[int(row)] for row in rows]
-        found = _ridge(vectors[rows], targets[np.ix_(rows, places)], options.seed, groups)
-        weight[places], bias[places], settings[places], held_out[np.ix_(rows, places)] = found
+        found = {name: _fitted(WAYS[name], vectors[rows], targets[np.ix_(rows, places)], options.seed, groups)
+                 for name in _ways(options.head, vectors.shape[1])}  # fmt: skip
+        for i, place in enumerate(places):
+            best = min(found, key=lambda name: found[name].error[i])
+            one, names[place] = found[best], best
+            weight[place], bias[place], penalties[place] = one.weight[i], one.bias[i], one.penalty[i]
+            held_out[rows, place] = one.held_out[:, i]
     with torch.no_grad():
         linear: torch.nn.Linear = head.linear  # type: ignore[assignment]
         linear.weight.copy_(torch.from_numpy(weight))
         linear.bias.copy_(torch.from_numpy(bias))
     score = r2(np.where(np.isfinite(held_out), held_out, 0), targets)
-    chosen = ", ".join(f"{setting:.3g}" for setting in np.unique(settings))
-    return Fitted(head, "ridge", f"ridge head, cross-validated R2 {score:.3f} at {chosen}")
+    chosen = ", ".join(f"{penalty:.3g}" for penalty in np.unique(penalties))
+    name = " and ".join(sorted(set(names)))
+    return Fitted(head, name, f"{name} head, cross-validated R2 {score:.3f} at {chosen}")
 
 
-def _ridge(
-    vectors: np.ndarray, targets: np.ndarray, seed: int, groups: list[str] | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Weights (k, dim) and biases (k,) on raw features, penalties (k,), and the predictions of held-out folds (n, k)."""
+def _ways(head: str, dim: int) -> tuple[str, ...]:
+    if head in WAYS:
+        return (head,)
+    return ("ridge", "lasso") if dim <= NARROW else ("ridge",)
+
+
+def _fitted(way: Way, vectors: np.ndarray, targets: np.ndarray, seed: int, groups: list[str] | None) -> Chosen:
     folds = _folds(targets, seed, groups)
-    errors = np.zeros((len(GRID), targets.shape[1]))
-    held_out = np.zeros((len(GRID), *targets.shape))
+    held_out = np.zeros((len(way.penalties), *targets.shape))
     table = solvers.standardised(vectors, targets, targets.shape[1])
     for fold in np.unique(folds) if folds is not None else ():
         inside, outside = folds != fold, folds == fold
-        some, shift = _solutions(table.x[inside].astype(float), targets[inside], GRID)
-        held_out[:, outside] = np.einsum("nd,skd->snk", table.x[outside], some) + shift[:, None]
-        errors += np.square(held_out[:, outside] - targets[outside]).sum(1)
-    best = errors.argmin(0) if folds is not None else np.full(targets.shape[1], len(GRID) // 2)
-    weight, bias = _solutions(table.x.astype(float), targets, GRID)
+        weight, bias = _solutions(way, table.x[inside], targets[inside])
+        held_out[:, outside] = np.einsum("nd,skd->snk", table.x[outside], weight) + bias[:, None]
     outputs = np.arange(targets.shape[1])
+    errors = np.square(held_out - targets).mean(1)
+    best = errors.argmin(0) if folds is not None else np.full(len(outputs), len(way.penalties) // 2)
+    weight, bias = _solutions(way, table.x, targets)
     folded = weight[best, outputs] / table.scale
-    return (folded, bias[best, outputs] - folded @ table.mean, np.array(GRID)[best],
-            held_out[best, :, outputs].T)  # fmt: skip
+    return Chosen(folded, bias[best, outputs] - folded @ table.mean, np.array(way.penalties)[best],
+                  held_out[best, :, outputs].T, errors[best, outputs])  # fmt: skip
 
 
-def _solutions(x: np.ndarray, y: np.ndarray, grid: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (settings, k, dim) and biases (settings, k)."""
+def _solutions(way: Way, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (penalties, k, dim) and biases (penalties, k)."""
+    x = x.astype(float)
     x_mean, y_mean = x.mean(0), y.mean(0)
-    u, s, vt = np.linalg.svd(x - x_mean, full_matrices=False)
-    projected = u.T @ (y - y_mean)  # (rank, k)
-    weight = np.stack([((s / (s**2 + setting * len(x)))[:, None] * projected).T @ vt for setting in grid])
+    weight = way.weights(x - x_mean, y - y_mean, way.penalties)
     return weight, y_mean - weight @ x_mean
 
 

@@ -114,6 +114,15 @@ class Components:
         values, w = pencil(lambda v: x @ (x.T @ centred(x @ (x.T @ v))), x @ (x.T @ columns))
         return values, x.T @ w
 
+    def project(self, components: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the source (num_source, found) and of the target (num_target, found) under the components."""
+        border = self.domains.num_source
+        if self.features and self.kernel is not None:  # what ``apply`` would compute anew
+            projected = self.kernel @ components
+            return projected[:border], projected[border:]
+        source, target = (apply(self.features, x, components) for x in (self.domains.source, self.domains.target))
+        return source, target
+
     def factor(self) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
         """T (num, size) with ``K W = T u`` and |W| = |u|, and what turns u (size, found) into components.
 

@@ -44,9 +44,8 @@ def rounds(
     columns, guesses = marginal, None
     for _ in range(num_rounds):
         values, components = sample.solve(columns, mu, num_components, whiten)
-        projected = apply(sample.features, domains.source, components)
-        fitted = clone(classifier).fit(projected, codes)
-        found = fitted.predict(apply(sample.features, domains.target, components))
+        source, target = sample.project(components)
+        found = clone(classifier).fit(source, codes).predict(target)
         if guesses is not None and (found == guesses).all():
             break
         guesses = found

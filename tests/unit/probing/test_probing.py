@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_diabetes
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Lasso, LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
 
 from headstart import probing
 from headstart.data.labels import joined
@@ -12,6 +13,7 @@ from headstart.errors import ConfigError, Incompatible
 from headstart.models.backbone import Features
 from headstart.probing.multilabel import minimum
 from headstart.probing.ordinal import minima
+from headstart.probing.regression import NARROW
 from headstart.tasks import Task
 from headstart.tasks._heads import build
 from headstart.tasks.classification import Classification
@@ -33,7 +35,7 @@ def diabetes() -> tuple[np.ndarray, list[str]]:
 def test_regression_is_ridge_regression() -> None:
     vectors, labels = diabetes()
     task = Regression.learn(labels[:300])
-    fitted = probing.fit(task, vectors[:300], task.encode(labels[:300]))
+    fitted = probing.fit(task, vectors[:300], task.encode(labels[:300]), head="ridge")
     setting = float(fitted.said.rpartition(" at ")[2])
     mean, scale = vectors[:300].mean(0), vectors[:300].std(0)
     actual = np.array(labels, float)
@@ -43,6 +45,41 @@ def test_regression_is_ridge_regression() -> None:
     )
     again = build("RegressionHead", fitted.head.state_dict())
     assert np.array_equal(said(again, task, vectors), said(fitted.head, task, vectors))
+
+
+def test_the_lasso_is_the_lasso() -> None:
+    vectors, labels = diabetes()
+    task = Regression.learn(labels[:300])
+    fitted = probing.fit(task, vectors[:300], task.encode(labels[:300]), head="lasso")
+    setting = float(fitted.said.rpartition(" at ")[2])
+    actual = np.array(labels, float)
+    table, target = StandardScaler().fit(vectors[:300]), actual[:300]
+    wanted = Lasso(alpha=setting).fit(table.transform(vectors[:300]), (target - target.mean()) / target.std())
+    predicted = wanted.predict(table.transform(vectors[300:])) * target.std() + target.mean()
+    assert said(fitted.head, task, vectors[300:])[:, 0] == pytest.approx(predicted, rel=1e-2)  # the setting is told rounded
+
+
+def test_where_few_columns_matter_the_lasso_is_kept_and_ridge_regression_where_all_do() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(120, 60)).astype(np.float32)
+    few, all_ = vectors[:, :2].sum(1), vectors @ rng.normal(size=60) / 8
+    rows = [joined({"few": str(a + e), "all": str(b + e)}) for a, b, e in zip(few, all_, rng.normal(size=120), strict=True)]
+    task = Regression.learn(rows)
+    labels = task.encode(rows)
+    found = {head: probing.fit(task, vectors, labels, head=head) for head in ("linear", "ridge", "lasso")}
+    weights = {head: one.head.linear.weight.detach() for head, one in found.items()}  # type: ignore[union-attr]
+    assert found["linear"].name == "lasso and ridge" and found["lasso"].name == "lasso"
+    assert torch.equal(weights["linear"][0], weights["lasso"][0]) and torch.equal(weights["linear"][1], weights["ridge"][1])
+    assert (weights["lasso"][0] == 0).sum() > 20, "columns that do not matter have no weight"
+
+
+def test_a_wide_table_of_features_has_ridge_regression() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(40, NARROW + 1)).astype(np.float32)
+    labels = [str(value) for value in vectors[:, 0]]
+    task = Regression.learn(labels)
+    assert probing.fit(task, vectors, task.encode(labels)).name == "ridge"
+    assert probing.fit(task, vectors[:, :NARROW], task.encode(labels)).name == "lasso"
 
 
 def test_outputs_with_gaps_are_fitted_on_what_is_known() -> None:
@@ -114,8 +151,8 @@ def test_labels_that_always_or_never_occur_are_no_crash() -> None:
 
 def test_heads_of_another_task_are_refused() -> None:
     task = Regression.learn(["1", "2", "3"])
-    with pytest.raises(Incompatible, match="head svm is not for the task regression; there are: ridge"):
+    with pytest.raises(Incompatible, match="head svm is not for the task regression; there are: linear, ridge, lasso"):
         probing.check(task, "svm")
     with pytest.raises(ConfigError, match="no head 'rigde' for the task regression"):
         probing.check(task, "rigde")
-    assert probing.check(task, "auto") == "ridge" and probing.check(Classification(("a", "b")), "auto") == "logistic"
+    assert probing.check(task, "auto") == "linear" and probing.check(Classification(("a", "b")), "auto") == "logistic"

@@ -32,7 +32,8 @@ def sample(num: int = 60, dim: int = 200) -> tuple[np.ndarray, np.ndarray]:
     return (rng.normal(size=(num, dim)) + 0.25 * np.eye(3)[labels] @ rng.normal(size=(3, dim))).astype(np.float32), labels
 
 
-def test_its_loss_is_the_cross_validated_one_and_its_answers_are_the_same() -> None:
+def test_its_loss_is_the_cross_validated_one_and_its_answers_are_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "headstart")
     vectors, labels = sample()
     task = Classification.learn([str(label) for label in labels])
     found = probing.fit(task, vectors, labels)
@@ -41,7 +42,9 @@ def test_its_loss_is_the_cross_validated_one_and_its_answers_are_the_same() -> N
     wanted = solvers.fit("logistic", vectors, labels, 3).loss
     assert log_loss(sharp, labels) < 0.5 * wanted, "it fits its own samples"
     assert log_loss(soft, labels) == pytest.approx(min(wanted, 0.95 * np.log(3)), rel=0.01)
-    assert np.allclose(soft / sharp, (soft / sharp)[0, 0], rtol=1e-3), "one factor for all"
+    factor = (soft / sharp)[0, 0]
+    assert np.allclose(soft / sharp, factor, rtol=1e-3), "one factor for all"
+    assert f"logits times {factor:.2g}" in caplog.text, "and it is told"
 
 
 @pytest.mark.parametrize(("loss", "share"), [(50.0, 0.95), (float("nan"), None), (1e-6, None)])
