@@ -35,6 +35,7 @@ from headstart.approaches.tca import Tca
 from headstart.errors import HeadstartError
 from headstart.evaluation.verdict import gain
 from headstart.progress import hushed
+from headstart.shift import proxy_a_distance
 from headstart.training.run import Run
 
 WORDS = 1000  # the most frequent ones, for methods that take minutes on 5,000
@@ -91,7 +92,7 @@ def _pair(domains: Domains, *, bare: bool) -> Iterator[dict[str, Any]]:
         right[entry.name] = logits_of(head, domains.rows).argmax(1) == domains.labels
         scores = guard.scores(evidence[entry.name])
         yield _row(domains, entry.name, right, time.perf_counter() - started, scores=scores)
-    decision = guard.decide(evidence)
+    decision = guard.decide(evidence, proxy_a_distance(pair.source, pair.target))
     right["auto"] = right[decision.name]
     yield _row(domains, "auto", right, time.perf_counter() - begun, kept=decision.name, reasons=decision.reasons)
     if denoised and domains.family == "amazon" and not bare:

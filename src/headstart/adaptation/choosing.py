@@ -18,6 +18,7 @@ from headstart.approaches.msda import Msda
 from headstart.errors import HeadstartError
 from headstart.progress import say, track
 from headstart.selection import Evidence
+from headstart.shift import proxy_a_distance
 from headstart.tasks import Head
 from headstart.training.run import Run
 
@@ -86,7 +87,8 @@ def choose(pair: Pair, run: Run, classes: tuple[str, ...] | None = None) -> Choi
             say(f"{entry.name} was left out: {problem}")
             continue
         tried.append(_Tried(entry, evidence, time.perf_counter() - begun))
-    decision = guard.decide({one.entry.name: one.evidence for one in tried})
+    distance = proxy_a_distance(pair.source, pair.target)
+    decision = guard.decide({one.entry.name: one.evidence for one in tried}, distance)
     chosen = next(one for one in tried if one.entry.name == decision.name)
     prepared = ready(chosen.entry.approach, pair)
     with progress.hushed():
@@ -95,7 +97,7 @@ def choose(pair: Pair, run: Run, classes: tuple[str, ...] | None = None) -> Choi
     if left_out:
         reasons.append(f"no time was left to try {', '.join(left_out)} (--budget sets more)")
     table = tuple({"name": one.entry.name, **guard.scores(one.evidence), "seconds": one.seconds} for one in tried)
-    warnings = signs.warnings(pair, tried[0].evidence, names)
+    warnings = signs.warnings(pair, tried[0].evidence, distance, names)
     return Choice(decision.name, chosen.entry.approach, head, tuple(reasons), warnings, table)
 
 
@@ -122,7 +124,10 @@ def _by_labels(pair: Pair, run: Run, names: tuple[str, ...]) -> Choice:
     approach = entries[found.name].approach
     with progress.hushed():
         head = approach.learn(pair, run)
-        warnings = signs.warnings(pair, gathered(BAR.approach, pair, importance_of(pair), run), names) if halved(pair) else ()
+        warnings: tuple[str, ...] = ()
+        if halved(pair):
+            evidence = gathered(BAR.approach, pair, importance_of(pair), run)
+            warnings = signs.warnings(pair, evidence, proxy_a_distance(pair.source, pair.target), names)
     table = tuple({"name": name, "accuracy": found.accuracies[name], "seconds": seconds[name]} for name in logits)
     return Choice(found.name, approach, head, found.reasons, warnings, table)
 

@@ -3,7 +3,14 @@
 Reverse validation has to be better beyond chance, over the same source rows, and importance-weighted validation, deep
 embedded validation and agreement must not be worse beyond chance, over the same rows. Each can be fooled, but not all in the same way: what lost
 the classes is seen on the weighted source and on the way back, what moved nothing useful agrees less with itself on the
-target. Entropy and soft neighbourhood density are told but have no vote: they measure how sure a classifier sounds, and
+target.
+
+The two that weigh source rows suppose that some of these rows stand wherever target rows stand, else there is nothing to weigh.
+Where a classifier tells nearly all rows apart there are none: they then ask a classifier of the target about rows that are not
+from there, speak against whatever moves the source onto the target, and let pass what stays near the source. So there they are
+told, and have no vote.
+
+Entropy and soft neighbourhood density are told but have no vote: they measure how sure a classifier sounds, and
 against a source-only classifier of another penalty they contradict each other.
 """
 
@@ -18,6 +25,8 @@ from headstart.metrics.paired import interval
 from headstart.selection import Criterion, Evidence, merits_of, scored
 
 VOTES = ("reverse", "importance", "deep_embedded", "agreement")
+WEIGHTED = ("importance", "deep_embedded")  # those that need domains that overlap
+FAR = 1.8  # proxy A-distance, which ends at 2: nineteen of twenty rows are told apart
 SURE = 0.95  # confidence of the interval that has to leave out zero
 
 
@@ -34,33 +43,38 @@ def scores(evidence: Evidence) -> dict[str, float]:
     return {name: scored(_criterion(name), evidence) for name in plugins.names("selection")}
 
 
-def decide(candidates: dict[str, Evidence], seed: int = 0) -> Decision:
+def decide(candidates: dict[str, Evidence], distance: float, seed: int = 0) -> Decision:
     """Which candidate is kept.
 
     Args:
         candidates: evidence by name; the first is the bar, the classifier of the source alone.
+        distance: proxy A-distance of the domains, 0 to 2; from ``FAR`` on the weighted criteria have no vote.
     """
+    votes = [rule for rule in VOTES if distance < FAR or rule not in WEIGHTED]
+    silent = () if distance < FAR else (
+        f"{' and '.join(WEIGHTED)} have no vote: hardly any source sample looks like one of the target (proxy A-distance "
+        f"{distance:.2f} of 2), and they judge by those that do",)  # fmt: skip
     bar, *others = candidates
     gains, against = {}, {}
     for name in others:
         better = _gains("reverse", candidates[bar], candidates[name])
         gains[name] = (float(better.mean()), interval(better, confidence=SURE, seed=seed))
-        against[name] = [rule for rule in VOTES if _worse(rule, candidates[bar], candidates[name], seed)]
+        against[name] = [rule for rule in votes if _worse(rule, candidates[bar], candidates[name], seed)]
     sound = [name for name in others if gains[name][1][0] > 0 and not against[name]]
     if sound:
         best = max(sound, key=lambda name: gains[name][0])
         gain, (low, high) = gains[best]
         return Decision(best, (
             f"{best} is kept: gone to the target and back it gets {100 * gain:+.1f} points more source samples right than "
-            f"{bar} [{100 * low:.1f}, {100 * high:.1f}], and importance, deep_embedded and agreement do not contradict",
-            *_others(others, best, gains, against),
+            f"{bar} [{100 * low:.1f}, {100 * high:.1f}], and {_listed(votes[1:])} not contradict",
+            *silent, *_others(others, best, gains, against),
         ))  # fmt: skip
     if not others:
         return Decision(bar, (f"{bar} is kept: nothing else could be tried",))
     nearest = max(others, key=lambda name: (-len(against[name]), gains[name][0]))
     return Decision(bar, (
         f"{bar} is kept: no candidate is better by all that vote; the nearest, {nearest}: {_why(nearest, gains, against)}",
-        *_others(others, nearest, gains, against),
+        *silent, *_others(others, nearest, gains, against),
     ))  # fmt: skip
 
 
@@ -78,6 +92,11 @@ def _gains(rule: str, bar: Evidence, other: Evidence) -> np.ndarray:
 def _criterion(name: str) -> Criterion:
     kind: type[Criterion] = plugins.variant("selection", name, Criterion)
     return kind()
+
+
+def _listed(votes: list[str]) -> str:
+    """a does, or: a, b and c do"""
+    return f"{', '.join(votes[:-1])} and {votes[-1]} do" if len(votes) > 1 else f"{votes[0]} does"
 
 
 def _why(name: str, gains: dict[str, tuple[float, tuple[float, float]]], against: dict[str, list[str]]) -> str:

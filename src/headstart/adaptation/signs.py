@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 
+from headstart.adaptation.guard import FAR
 from headstart.approaches._rows import Pair, scaling
 from headstart.progress import hushed
 from headstart.selection import Evidence, errors, probabilities
-from headstart.shift import proxy_a_distance
 from headstart.shift.bbse import bbse_ratio
 
 SHARE_MOVED = (
     0.15  # of the samples in another class than the source's balance says, from which on it is worth a warning
 )
 DRAWS, SURE = 50, 0.95  # how often chance is asked what it can do, and how sure the answer is
-FAR = 1.8  # proxy A-distance, which ends at 2: nine in ten rows are told apart
 RARE = 0.2  # of the share that a class has in the source
 OUTSIDE = 0.99  # quantile of the distances within the source
 STRANGE = 0.25  # share of target rows beyond it from which on it is worth a warning
 MOST = 2000  # rows whose distances are looked at
 
 
-def warnings(pair: Pair, evidence: Evidence, classes: tuple[str, ...]) -> tuple[str, ...]:
+def warnings(pair: Pair, evidence: Evidence, distance: float, classes: tuple[str, ...]) -> tuple[str, ...]:
     """In words. All are estimates from inputs; none has seen a label of the target.
 
     Args:
+        distance: proxy A-distance of the domains, 0 to 2.
         evidence: of source-only.
         classes: names of the classes.
     """
-    return (*_balance(pair, evidence, classes), *_distance(pair, evidence), *_strangers(pair))
+    return (*_balance(pair, evidence, classes), *_distance(pair, evidence, distance), *_strangers(pair))
 
 
 def balance(pair: Pair, evidence: Evidence) -> np.ndarray:
@@ -75,8 +75,7 @@ def _balance(pair: Pair, evidence: Evidence, classes: tuple[str, ...]) -> list[s
     return said
 
 
-def _distance(pair: Pair, evidence: Evidence) -> list[str]:
-    distance = float(proxy_a_distance(pair.source, pair.target))
+def _distance(pair: Pair, evidence: Evidence, distance: float) -> list[str]:
     if distance < FAR:
         return []
     chance = float(np.bincount(pair.labels).max()) / len(pair.labels)

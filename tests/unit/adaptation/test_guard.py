@@ -10,6 +10,7 @@ from headstart.selection import Evidence
 
 NUM, CLASSES = 200, 3
 LABELS = np.arange(NUM) % CLASSES
+NEAR, APART = 0.5, 1.95  # proxy A-distances
 
 
 def logits(accuracy: float, seed: int, sure: float = 3.0) -> np.ndarray:
@@ -25,7 +26,7 @@ def evidence(source: float, back: float, agree: float, sure: float = 3.0) -> Evi
 
 
 def test_better_by_all_is_kept() -> None:
-    found = guard.decide({"source_only": evidence(0.8, 0.6, 0.7), "good": evidence(0.85, 0.75, 0.8, 3.5)})
+    found = guard.decide({"source_only": evidence(0.8, 0.6, 0.7), "good": evidence(0.85, 0.75, 0.8, 3.5)}, NEAR)
     assert found.name == "good"
     assert "+15.0 points" in found.reasons[0]
 
@@ -36,7 +37,7 @@ def test_the_best_of_the_sound_ones_is_kept() -> None:
         "good": evidence(0.85, 0.75, 0.8, 3.5),
         "better": evidence(0.85, 0.8, 0.8, 3.5),
         "contradicted": evidence(0.7, 0.95, 0.8, 3.5),
-    })  # fmt: skip
+    }, NEAR)  # fmt: skip
     assert found.name == "better"
     assert "contradicted" in found.reasons[1] and "importance" in found.reasons[1]
 
@@ -50,25 +51,36 @@ def test_the_best_of_the_sound_ones_is_kept() -> None:
     ],
 )
 def test_one_contradiction_keeps_source_only(other: Evidence, speaks: str) -> None:
-    found = guard.decide({"source_only": evidence(0.8, 0.6, 0.7), "other": other})
+    found = guard.decide({"source_only": evidence(0.8, 0.6, 0.7), "other": other}, NEAR)
     assert found.name == "source_only"
     assert speaks in found.reasons[0]
 
 
 def test_a_contradiction_within_chance_is_none() -> None:
     """A row or two of 200 speak against it."""
-    found = guard.decide({"source_only": evidence(0.8, 0.6, 0.7), "other": evidence(0.79, 0.75, 0.695, 3.5)})
+    found = guard.decide({"source_only": evidence(0.8, 0.6, 0.7), "other": evidence(0.79, 0.75, 0.695, 3.5)}, NEAR)
     assert found.name == "other" and "do not contradict" in found.reasons[0]
 
 
 def test_with_few_rows_nothing_is_beyond_chance() -> None:
     few = [Evidence(e.labels[:20], e.source[:20], e.weights[:20], e.target, e.other, e.back[:20])
            for e in (evidence(0.8, 0.6, 0.7), evidence(0.9, 0.9, 0.8, 3.5))]  # fmt: skip
-    assert guard.decide({"source_only": few[0], "other": few[1]}).name == "source_only"
+    assert guard.decide({"source_only": few[0], "other": few[1]}, NEAR).name == "source_only"
 
 
 def test_alone_the_bar_stays() -> None:
-    assert guard.decide({"source_only": evidence(0.8, 0.6, 0.7)}).name == "source_only"
+    assert guard.decide({"source_only": evidence(0.8, 0.6, 0.7)}, NEAR).name == "source_only"
+
+
+def test_where_the_domains_do_not_overlap_the_weighted_criteria_have_no_vote_and_it_is_said() -> None:
+    bar, moved, vague = evidence(0.8, 0.6, 0.7), evidence(0.4, 0.75, 0.8), evidence(0.4, 0.9, 0.5)
+    assert guard.decide({"source_only": bar, "moved": moved}, NEAR).name == "source_only"
+    found = guard.decide({"source_only": bar, "moved": moved, "vague": vague}, APART)
+    assert found.name == "moved", "agreement still speaks against the other one"
+    assert "agreement does not contradict" in found.reasons[0]
+    assert "importance and deep_embedded have no vote" in found.reasons[1] and "1.95 of 2" in found.reasons[1]
+    kept = guard.decide({"source_only": bar, "vague": vague}, APART)
+    assert kept.name == "source_only" and "against it: agreement" in kept.reasons[0] and "have no vote" in kept.reasons[1]
 
 
 def test_it_compares_by_the_merits_of_the_criteria() -> None:

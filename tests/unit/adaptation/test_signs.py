@@ -8,6 +8,7 @@ from headstart.adaptation.gathering import gathered, importance_of
 from headstart.adaptation.grid import BAR
 from headstart.approaches._rows import Pair
 from headstart.approaches.source_only import SourceOnly
+from headstart.shift import proxy_a_distance
 from headstart.training.run import Run
 
 NAMES = ("ant", "bee", "cow")
@@ -21,9 +22,13 @@ def rows(shares: tuple[float, ...], seed: int, num: int = 300) -> tuple[np.ndarr
     return found.astype(np.float32), labels
 
 
+def distance(pair: Pair) -> float:
+    return proxy_a_distance(pair.source, pair.target)
+
+
 def warned(source: np.ndarray, labels: np.ndarray, target: np.ndarray) -> str:
     pair, run = Pair(source, labels, target.astype(np.float32), len(NAMES)), Run(None, 0)
-    return " | ".join(signs.warnings(pair, gathered(SourceOnly(), pair, importance_of(pair), run), NAMES))
+    return " | ".join(signs.warnings(pair, gathered(SourceOnly(), pair, importance_of(pair), run), distance(pair), NAMES))
 
 
 def test_of_domains_that_are_alike_nothing_is_said() -> None:
@@ -46,7 +51,7 @@ def test_from_few_rows_no_other_shares_are_read(seed: int) -> None:
     evidence = gathered(SourceOnly(), pair, importance_of(pair), run)
     shares = np.abs(signs.balance(pair, evidence) - 0.1).sum() / 2
     assert signs.SHARE_MOVED < shares < signs.gap_by_chance(pair, evidence)
-    assert not any("shares of the classes" in line for line in signs.warnings(pair, evidence, tuple("abcdefghij")))
+    assert not any("shares of the classes" in line for line in signs.warnings(pair, evidence, distance(pair), tuple("abcdefghij")))
 
 
 def test_a_class_that_the_target_lacks_is_named() -> None:
