@@ -17,6 +17,7 @@ from sklearn.neighbors import kneighbors_graph
 from sklearn.tree import DecisionTreeClassifier
 
 import headstart.shift as shift
+from headstart.errors import DataError
 from headstart.shift import _components, _moments, bbse, coral, linear_transport, mlls, msda
 from headstart.shift._inputs import Domains
 from headstart.shift._pencil import leading, leading_dense
@@ -219,6 +220,30 @@ def test_sstca_solves_the_equation_of_the_paper() -> None:
     right, left = k @ (l_matrix + 2.0 / n**2 * graph) @ k + MU * np.eye(n), k @ h @ y @ h @ k
     assert residual(left, right, method.components_, method.eigenvalues_) < 1e-7
     assert np.allclose(method.components_.T @ left @ method.components_, np.eye(4), atol=1e-7)
+
+
+def counts(num: int, dim: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.poisson(1.0, (num, dim)) * (rng.random((num, dim)) < 0.04)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("num", "dim"), [(320, 450), (90, 450), (60, 7)])
+def test_the_factor_of_a_kernel_is_no_larger_than_rows_by_features(num: int, dim: int) -> None:
+    source, target = (counts(num, dim, seed).astype(float) for seed in (0, 1))
+    sample = _components.Components(Domains(source, target), "linear")
+    t, back = sample.factor()
+    rows = np.vstack([source, target])
+    k = rows @ rows.T
+    assert np.allclose(t @ t.T, k @ k) and t.shape[1] <= min(2 * num, dim)
+    u = np.random.default_rng(2).normal(size=(t.shape[1], 3))
+    assert np.allclose(rows @ back(u), t @ u), "a row becomes what its kernel with all rows times W is"
+
+
+def test_a_factor_that_would_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_components, "HELD", 8 * 640 * 450 - 1)
+    source, target = (counts(320, 450, seed).astype(float) for seed in (0, 1))
+    with pytest.raises(DataError, match=r"640 rows: a matrix of 0 GB would be needed.*or use TCA"):
+        shift.SSTCA(4).fit(source, target, np.arange(320) % 2)
 
 
 # Moments

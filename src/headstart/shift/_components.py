@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse
 
-from headstart.errors import ConfigError
+from headstart.errors import ConfigError, DataError
 from headstart.progress import say
 from headstart.shift._inputs import Domains, Rows, dense, double, sparse
 from headstart.shift._kernels import EXACT, gamma_of, landmarks, products, rbf, rbf_features
@@ -31,6 +31,7 @@ from headstart.shift._pencil import DENSE, Product, leading, symmetric
 
 Features = Callable[[Rows], np.ndarray]
 Kernel = Literal["linear", "rbf", "primal"]
+HELD = 8e9  # bytes of a matrix of all rows that may be held
 SPARSE = 0.1  # share of numbers other than 0 below which products are sparse
 
 
@@ -127,7 +128,21 @@ class Components:
         """T (num, size) with ``K W = T u`` and |W| = |u|, and what turns u (size, found) into components.
 
         T is K itself, or F R' where features F have fewer columns than rows; not for "primal".
+
+        Raises:
+            DataError: T would not fit into ``HELD`` bytes.
         """
+        size = self.num if self.root is None else len(self.root)
+        wide = self.stacked is not None and self.num > self.width  # sparse rows, more of them than features
+        if (needed := 8 * self.num * (self.width if wide else size)) > HELD:
+            raise DataError(
+                f"{self.num} rows: a matrix of {needed / 1e9:.0f} GB would be needed, and {HELD / 1e9:.0f} are the limit. Give a "
+                "random part of the rows, or use TCA, which needs no such matrix."
+            )
+        if wide:
+            rows: Any = self.stacked
+            thin = upper_root(dense(rows.T @ rows))
+            return np.asarray(rows @ thin.T), lambda u: thin.T @ u
         if self.root is not None:
             root = self.root
             parts = [self.features(x) if self.features else x for x in (self.domains.source, self.domains.target)]
