@@ -245,8 +245,6 @@ def adapt(
     classes_of(task)
     pair = paired(backbone, task, split, run)
     choice = choose(pair, run.named("auto"), tuple(task.to_dict()["classes"]))
-    for warning in choice.warnings:
-        say(f"warning: {warning}")
     predictor = Predictor(backbone.eval(), choice.head.eval(), task, split.train.modality)
     found = _candidate(choice.name, choice.approach, predictor, task, split, run, begun)
     reasons = [*choice.reasons, *(f"warning: {text}" for text in choice.warnings)]

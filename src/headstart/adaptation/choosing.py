@@ -97,7 +97,7 @@ def choose(pair: Pair, run: Run, classes: tuple[str, ...] | None = None) -> Choi
     if left_out:
         reasons.append(f"no time was left to try {', '.join(left_out)} (--budget sets more)")
     table = tuple({"name": one.entry.name, **guard.scores(one.evidence), "seconds": one.seconds} for one in tried)
-    warnings = signs.warnings(pair, tried[0].evidence, distance, names)
+    warnings = signs.warnings(pair, tried[0].evidence, chosen.evidence, distance, names)
     return Choice(decision.name, chosen.entry.approach, head, tuple(reasons), warnings, table)
 
 
@@ -127,7 +127,7 @@ def _by_labels(pair: Pair, run: Run, names: tuple[str, ...]) -> Choice:
         warnings: tuple[str, ...] = ()
         if halved(pair):
             evidence = gathered(BAR.approach, pair, importance_of(pair), run)
-            warnings = signs.warnings(pair, evidence, proxy_a_distance(pair.source, pair.target), names)
+            warnings = signs.warnings(pair, evidence, evidence, proxy_a_distance(pair.source, pair.target), names)
     table = tuple({"name": name, "accuracy": found.accuracies[name], "seconds": seconds[name]} for name in logits)
     return Choice(found.name, approach, head, found.reasons, warnings, table)
 

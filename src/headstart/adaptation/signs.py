@@ -20,15 +20,21 @@ STRANGE = 0.25  # share of target rows beyond it from which on it is worth a war
 MOST = 2000  # rows whose distances are looked at
 
 
-def warnings(pair: Pair, evidence: Evidence, distance: float, classes: tuple[str, ...]) -> tuple[str, ...]:
+def warnings(
+    pair: Pair, evidence: Evidence, kept: Evidence, distance: float, classes: tuple[str, ...]
+) -> tuple[str, ...]:
     """In words. All are estimates from inputs; none has seen a label of the target.
 
+    Shares of classes are estimated only where the domains overlap: the estimate supposes that each class looks the same in both.
+
     Args:
-        distance: proxy A-distance of the domains, 0 to 2.
         evidence: of source-only.
+        kept: of the candidate that was kept.
+        distance: proxy A-distance of the domains, 0 to 2.
         classes: names of the classes.
     """
-    return (*_balance(pair, evidence, classes), *_distance(pair, evidence, distance), *_strangers(pair))
+    shares = _balance(pair, evidence, classes) if distance < FAR else []
+    return (*shares, *_distance(pair, evidence, kept, distance), *_strangers(pair))
 
 
 def balance(pair: Pair, evidence: Evidence) -> np.ndarray:
@@ -75,11 +81,11 @@ def _balance(pair: Pair, evidence: Evidence, classes: tuple[str, ...]) -> list[s
     return said
 
 
-def _distance(pair: Pair, evidence: Evidence, distance: float) -> list[str]:
+def _distance(pair: Pair, evidence: Evidence, kept: Evidence, distance: float) -> list[str]:
     if distance < FAR:
         return []
     chance = float(np.bincount(pair.labels).max()) / len(pair.labels)
-    back, known = 1 - errors(evidence.back, pair.labels).mean(), 1 - errors(evidence.source, pair.labels).mean()
+    back, known = 1 - errors(kept.back, pair.labels).mean(), 1 - errors(evidence.source, pair.labels).mean()
     said = (
         f"the domains are far apart: a classifier tells them apart almost always (proxy A-distance {distance:.2f} of 2)"
     )

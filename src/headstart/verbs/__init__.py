@@ -158,7 +158,7 @@ def show_record(record: Any, as_json: bool) -> None:
         print(json.dumps({name: short[name] for name in names if name in short}, ensure_ascii=False))
         return
     for reason in result["reasons"]:
-        print(f"because {reason}")
+        print(reason if reason.startswith("warning: ") else f"because {reason}")
     print_scores(result["scores"])
     metric = result["metric"]
     if "together" in result:

@@ -7,6 +7,7 @@ from headstart.adaptation import choosing, signs
 from headstart.adaptation.gathering import gathered, importance_of
 from headstart.adaptation.grid import BAR
 from headstart.approaches._rows import Pair
+from headstart.approaches.linear_transport import LinearTransport
 from headstart.approaches.source_only import SourceOnly
 from headstart.shift import proxy_a_distance
 from headstart.training.run import Run
@@ -28,7 +29,8 @@ def distance(pair: Pair) -> float:
 
 def warned(source: np.ndarray, labels: np.ndarray, target: np.ndarray) -> str:
     pair, run = Pair(source, labels, target.astype(np.float32), len(NAMES)), Run(None, 0)
-    return " | ".join(signs.warnings(pair, gathered(SourceOnly(), pair, importance_of(pair), run), distance(pair), NAMES))
+    evidence = gathered(SourceOnly(), pair, importance_of(pair), run)
+    return " | ".join(signs.warnings(pair, evidence, evidence, distance(pair), NAMES))
 
 
 def test_of_domains_that_are_alike_nothing_is_said() -> None:
@@ -51,7 +53,7 @@ def test_from_few_rows_no_other_shares_are_read(seed: int) -> None:
     evidence = gathered(SourceOnly(), pair, importance_of(pair), run)
     shares = np.abs(signs.balance(pair, evidence) - 0.1).sum() / 2
     assert signs.SHARE_MOVED < shares < signs.gap_by_chance(pair, evidence)
-    assert not any("shares of the classes" in line for line in signs.warnings(pair, evidence, distance(pair), tuple("abcdefghij")))
+    assert not any("shares of the classes" in line for line in signs.warnings(pair, evidence, evidence, distance(pair), tuple("abcdefghij")))
 
 
 def test_a_class_that_the_target_lacks_is_named() -> None:
@@ -77,6 +79,20 @@ def test_a_shift_too_large_to_bridge_is_called_so() -> None:
     assert "this shift may be too large to bridge; label some target samples" in warned(
         *rows((1 / 3, 1 / 3, 1 / 3), 0), noise
     )
+
+
+def test_whether_it_can_be_bridged_is_asked_of_what_was_kept_and_shares_are_not_read_across_a_gulf() -> None:
+    """Moved so far along all axes that source-only takes every target row for one class; CORAL brings them back."""
+    source, labels = rows((1 / 3, 1 / 3, 1 / 3), 0)
+    target = rows((1 / 3, 1 / 3, 1 / 3), 1)[0] + np.array([30, 0, 0, 0])
+    pair, run = Pair(source, labels, target.astype(np.float32), len(NAMES)), Run(None, 0)
+    weights = importance_of(pair)
+    alone, moved = (gathered(approach, pair, weights, run) for approach in (SourceOnly(), LinearTransport()))
+    assert np.abs(signs.balance(pair, alone) - 1 / 3).max() > 0.5, "the estimate is off: it takes the shift for other shares"
+    found = {name: " | ".join(signs.warnings(pair, alone, kept, distance(pair), NAMES))
+             for name, kept in (("alone", alone), ("moved", moved))}  # fmt: skip
+    assert "shares of the classes" not in found["alone"] + found["moved"]
+    assert "too large to bridge" in found["alone"] and "too large to bridge" not in found["moved"]
 
 
 def test_auto_hands_the_warnings_on(monkeypatch: pytest.MonkeyPatch) -> None:
