@@ -200,6 +200,11 @@ def test_what_was_tried_on_a_target_is_a_table_and_its_warnings_stand_on_top(tmp
     assert page.index("the domains are far apart") < page.index("Scores on the test samples")
     assert page.count("the domains are far apart") == 1 and "also tried" not in page and "source_only is kept" in page
     assert "Tried on the target" in page and "65.7%" in page and "77.3%" in page and EVIL[0] not in page
+    assert "Candidates, compared on the validation" in page and "validation samples, which choices were made on" in page
+    result["data"]["target"] = {"origin": "clips", "samples": 40}
+    page = render(folder_with(tmp_path, result))
+    assert "Candidates, compared on the validation" not in page, "the validation samples are of the source"
+    assert "which choices were made on" not in page and "The validation samples are of the source" in page
 
 
 def test_an_empty_result_is_a_report(tmp_path: Path) -> None:
