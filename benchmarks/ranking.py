@@ -49,7 +49,7 @@ def measure(options: argparse.Namespace) -> Report:
         scores[FINAL] = {entry.model: -float(entry.place) for entry in ranking.candidates}
         taus[name] = {scorer: tau(own, probed) for scorer, own in scores.items()}
         fine = {label: row["tuned"] for label, row in known[name].items() if "tuned" in row}
-        if len(fine) > 2:
+        if len(fine) > 3:
             tuned[name] = {scorer: tau(own, fine) for scorer, own in scores.items()}
             chosen = min((entry.place, entry.model) for entry in ranking.candidates if entry.model in fine)[1]
             won = max(fine, key=lambda m: fine[m])

@@ -166,10 +166,9 @@ def test_jda_solves_the_equation_with_its_last_pseudo_labels() -> None:
     assert np.allclose(method.components_.T @ left @ method.components_, np.eye(4), atol=1e-9)
 
 
-@pytest.mark.parametrize("kernel", ["rbf", "linear", "primal"])
-def test_what_the_fit_knows_of_its_rows_is_what_mapping_them_anew_gives(kernel: str) -> None:
+def test_what_the_fit_knows_of_its_rows_is_what_mapping_them_anew_gives() -> None:
     source, target = two()
-    sample = _components.Components(Domains(source, target), kernel)  # type: ignore[arg-type]
+    sample = _components.Components(Domains(source, target), "rbf")
     components = sample.solve(np.ones((len(source) + len(target), 1)), 1.0, 5)[1]
     for found, rows in zip(sample.project(components), (source, target), strict=True):
         assert np.allclose(found, _components.apply(sample.features, rows, components), atol=1e-10)
@@ -242,7 +241,7 @@ def test_the_factor_of_a_kernel_is_no_larger_than_rows_by_features(num: int, dim
 def test_a_factor_that_would_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_components, "HELD", 8 * 640 * 450 - 1)
     source, target = (counts(320, 450, seed).astype(float) for seed in (0, 1))
-    with pytest.raises(DataError, match=r"640 rows: a matrix of 0 GB would be needed.*or use TCA"):
+    with pytest.raises(DataError, match=r"640 rows: a matrix of 0.0 GB would be needed.*or use TCA"):
         shift.SSTCA(4).fit(source, target, np.arange(320) % 2)
 
 

@@ -84,9 +84,11 @@ def _mute(weights: np.ndarray, distance: float) -> tuple[tuple[str, ...], str]:
         return WEIGHTED, (
             f"{' and '.join(WEIGHTED)} have no vote: hardly any source sample looks like one of the target (proxy A-distance "
             f"{distance:.2f} of 2), and they judge by those that do")  # fmt: skip
-    if abs(weights.mean() - 1) > NOISE * weights.std() / np.sqrt(len(weights)):
+    noise = NOISE * float(weights.std()) / np.sqrt(len(weights)) + 1e-6
+    if abs(weights.mean() - 1) > noise:
         return ("deep_embedded",), (
-            f"deep_embedded has no vote: the weights of the source samples have a mean of {weights.mean():.2g}, and it supposes 1")  # fmt: skip
+            f"deep_embedded has no vote: it supposes that the weights of the source samples have a mean of 1, but for noise of "
+            f"{noise:.3f}, and it is {weights.mean():.3f}")  # fmt: skip
     return (), ""
 
 

@@ -21,7 +21,7 @@ MOST = 2000  # rows whose distances are looked at
 
 
 def warnings(
-    pair: Pair, evidence: Evidence, kept: Evidence, distance: float, classes: tuple[str, ...]
+    pair: Pair, evidence: Evidence, kept: Evidence | None, distance: float, classes: tuple[str, ...]
 ) -> tuple[str, ...]:
     """In words. All are estimates from inputs; none has seen a label of the target.
 
@@ -29,7 +29,7 @@ def warnings(
 
     Args:
         evidence: of source-only.
-        kept: of the candidate that was kept.
+        kept: of the candidate that was kept; None: labels of the target tell already whether the shift is bridged.
         distance: proxy A-distance of the domains, 0 to 2.
         classes: names of the classes.
     """
@@ -81,14 +81,16 @@ def _balance(pair: Pair, evidence: Evidence, classes: tuple[str, ...]) -> list[s
     return said
 
 
-def _distance(pair: Pair, evidence: Evidence, kept: Evidence, distance: float) -> list[str]:
+def _distance(pair: Pair, evidence: Evidence, kept: Evidence | None, distance: float) -> list[str]:
     if distance < FAR:
         return []
-    chance = float(np.bincount(pair.labels).max()) / len(pair.labels)
-    back, known = 1 - errors(kept.back, pair.labels).mean(), 1 - errors(evidence.source, pair.labels).mean()
     said = (
         f"the domains are far apart: a classifier tells them apart almost always (proxy A-distance {distance:.2f} of 2)"
     )
+    if kept is None:
+        return [said]
+    chance = float(np.bincount(pair.labels).max()) / len(pair.labels)
+    back, known = 1 - errors(kept.back, pair.labels).mean(), 1 - errors(evidence.source, pair.labels).mean()
     if back - chance < (known - chance) / 2:
         return [f"{said}, and of what is known about the source less than half survives the way to the target and back "
                 f"(accuracy {known:.2f}, and {back:.2f} after it): this shift may be too large to bridge; label some "

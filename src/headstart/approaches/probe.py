@@ -31,8 +31,8 @@ MIRRORED = ("auto", "no")
 @dataclass(frozen=True)
 class Probe(Approach):
     """Args:
-    head: "logistic", "ridge", "svm" or "knn" for a classification; "auto" is the usual one of the task. Its
-        regularisation is chosen by cross-validation.
+    head: "logistic", "ridge", "svm" or "knn" for a classification, "linear", "ridge" or "lasso" for a regression; "auto" is the
+        usual one of the task. Its regularisation is chosen by cross-validation.
     synthetic: "smote", "smote:5", "mixup" or "mixup:0.2": small classes get synthetic rows of features until all are as
         large as the largest; "" for none. Rare classes are then found more often, and common ones are less sure.
     mirrored: a classifier of pictures learns their mirror images, too: "auto" where there are at most 1,000 training

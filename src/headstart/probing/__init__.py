@@ -3,6 +3,7 @@
 Each module has::
 
     HEADS: tuple[str, ...]                      # what "head" may be; the first is what "auto" stands for
+    DISTINCT: tuple[str, ...]                   # without those that choose among others; without it all of them
     def fit(task, vectors, labels, options: Options) -> Fitted
     def mirrors(task, labels) -> bool           # where mirror images may help; without it they are never tried
 
@@ -98,6 +99,13 @@ def fit(
     if twins is not None and not mirrors(task, labels):
         twins = None
     found: Fitted = plugins.load("probing", task.kind).fit(task, vectors, labels, Options(name, seed, groups, more, twins))
+    return found
+
+
+def distinct(task: Task) -> tuple[str, ...]:
+    """The heads of a kind of task that a search tells apart."""
+    module = plugins.load("probing", task.kind)
+    found: tuple[str, ...] = getattr(module, "DISTINCT", module.HEADS)
     return found
 
 

@@ -24,7 +24,9 @@ from headstart.probing import Fitted, Options
 from headstart.tasks import Task
 
 HEADS = ("linear", "ridge", "lasso")  # linear: the better one in cross-validation
+DISTINCT = ("ridge", "lasso")
 BINS = 5  # of the target, over which folds are stratified
+MOST_PASSES = 10_000  # over the columns, for one penalty of the lasso
 NARROW = 100  # features up to which "linear" tries the lasso
 
 
@@ -41,8 +43,8 @@ def lasso(x: np.ndarray, y: np.ndarray, penalties: tuple[float, ...]) -> np.ndar
     from sklearn.linear_model import lasso_path
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # of weak penalties, which cross-validation then does not choose
-        return np.stack([lasso_path(x, column, alphas=list(penalties))[1].T for column in y.T], 1)
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of weak penalties on columns that are nearly alike: near enough
+        return np.stack([lasso_path(x, column, alphas=list(penalties), max_iter=MOST_PASSES)[1].T for column in y.T], 1)
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ WAYS = {
 @dataclass(frozen=True)
 class Chosen:
     """For k outputs: weights (k, dim) and biases (k,) on raw features, penalties (k,), the answers of held-out folds (n, k),
-    and their mean squared error (k,)."""
+    NaN without any, and their mean squared error (k,)."""
 
     weight: np.ndarray
     bias: np.ndarray
@@ -78,13 +80,14 @@ def fit(task: Task, vectors: np.ndarray, labels: np.ndarray, options: Options) -
     present = np.isfinite(targets)
     weight, bias = np.zeros((targets.shape[1], vectors.shape[1])), np.zeros(targets.shape[1])
     held_out, penalties = np.full(targets.shape, np.nan), np.zeros(targets.shape[1])
-    names = np.full(targets.shape[1], "", object)
+    names = np.full(targets.shape[1], "", dtype=object)
     patterns = np.unique(present, axis=1, return_inverse=True)[1].ravel()
     for pattern in np.unique(patterns):  # outputs that are known of the same samples are fitted together
         places = np.flatnonzero(patterns == pattern)
         rows = np.flatnonzero(present[:, places[0]])
         groups = None if options.groups is None else [options.groups[int(row)] for row in rows]
-        found = {name: _fitted(WAYS[name], vectors[rows], targets[np.ix_(rows, places)], options.seed, groups)
+        folds = _folds(targets[np.ix_(rows, places)], options.seed, groups)
+        found = {name: _fitted(WAYS[name], vectors[rows], targets[np.ix_(rows, places)], folds)
                  for name in _ways(options.head, vectors.shape[1])}  # fmt: skip
         for i, place in enumerate(places):
             best = min(found, key=lambda name: found[name].error[i])
@@ -95,10 +98,15 @@ def fit(task: Task, vectors: np.ndarray, labels: np.ndarray, options: Options) -
         linear: torch.nn.Linear = head.linear  # type: ignore[assignment]
         linear.weight.copy_(torch.from_numpy(weight))
         linear.bias.copy_(torch.from_numpy(bias))
-    score = r2(np.where(np.isfinite(held_out), held_out, 0), targets)
-    chosen = ", ".join(f"{penalty:.3g}" for penalty in np.unique(penalties))
-    name = " and ".join(sorted(set(names)))
-    return Fitted(head, name, f"{name} head, cross-validated R2 {score:.3f} at {chosen}")
+    name = " and ".join(kinds := sorted(set(names)))
+    chosen = "; ".join((f"{kind} " if len(kinds) > 1 else "") + ", ".join(f"{each:.3g}" for each in np.unique(penalties[names == kind]))
+                       for kind in kinds)  # fmt: skip
+    judged = np.isfinite(held_out).any(0)  # outputs that were cross-validated
+    if not judged.any():
+        return Fitted(head, name, f"{name} head at {chosen}, the middle of its grid: too few samples for cross-validation")
+    score = r2(np.where(np.isfinite(held_out), held_out, 0)[:, judged], targets[:, judged])
+    left = "" if judged.all() else "; of some outputs there are too few samples for cross-validation"
+    return Fitted(head, name, f"{name} head, cross-validated R2 {score:.3f} at {chosen}{left}")
 
 
 def _ways(head: str, dim: int) -> tuple[str, ...]:
@@ -107,9 +115,8 @@ def _ways(head: str, dim: int) -> tuple[str, ...]:
     return ("ridge", "lasso") if dim <= NARROW else ("ridge",)
 
 
-def _fitted(way: Way, vectors: np.ndarray, targets: np.ndarray, seed: int, groups: list[str] | None) -> Chosen:
-    folds = _folds(targets, seed, groups)
-    held_out = np.zeros((len(way.penalties), *targets.shape))
+def _fitted(way: Way, vectors: np.ndarray, targets: np.ndarray, folds: np.ndarray | None) -> Chosen:
+    held_out = np.full((len(way.penalties), *targets.shape), np.nan)
     table = solvers.standardised(vectors, targets, targets.shape[1])
     for fold in np.unique(folds) if folds is not None else ():
         inside, outside = folds != fold, folds == fold

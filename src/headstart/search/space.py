@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from headstart import plugins
+from headstart import probing
 from headstart.data import augment
 from headstart.errors import ConfigError, Incompatible, MissingExtra
 from headstart.models.backbone import Backbone
@@ -75,7 +75,7 @@ def space_of(backbone: Backbone, task: Task, modality: str, epoch: float, budget
         epoch: seconds that one pass of full fine-tuning takes.
         budget: seconds for the whole search, or None.
     """
-    heads: tuple[str, ...] = plugins.load("probing", task.kind).HEADS
+    heads = probing.distinct(task)
     if "gradients" not in backbone.provides:
         say(f"{backbone.reference} has no gradients, so only the {len(heads)} heads of a probe are tried")
         return Space(heads)

@@ -27,7 +27,7 @@ class Evidence:
     Attributes:
         labels: (n,) class numbers of source rows that the candidate was not fitted on.
         source: (n, k) logits of these rows.
-        weights: (n,) how much likelier these rows are in the target than in the source; mean 1.
+        weights: (n,) how much likelier these rows are in the target than in the source; 1 on average, which estimates may miss.
         target: (m, k) logits of target rows.
         other: (m, k) logits of the same rows by the same method, fitted on other source rows.
         back: (n, k) logits of the source rows by the method gone back: fitted on the target with its guesses as labels.

@@ -31,7 +31,7 @@ from headstart.shift._pencil import DENSE, Product, leading, symmetric
 
 Features = Callable[[Rows], np.ndarray]
 Kernel = Literal["linear", "rbf", "primal"]
-HELD = 8e9  # bytes of a matrix of all rows that may be held
+HELD = 4e9  # bytes of a matrix of all rows that may be held; what is done with it takes three to five times as much
 SPARSE = 0.1  # share of numbers other than 0 below which products are sparse
 
 
@@ -136,8 +136,8 @@ class Components:
         wide = self.stacked is not None and self.num > self.width  # sparse rows, more of them than features
         if (needed := 8 * self.num * (self.width if wide else size)) > HELD:
             raise DataError(
-                f"{self.num} rows: a matrix of {needed / 1e9:.0f} GB would be needed, and {HELD / 1e9:.0f} are the limit. Give a "
-                "random part of the rows, or use TCA, which needs no such matrix."
+                f"{self.num} rows: a matrix of {needed / 1e9:.1f} GB would be needed, and several times that on the way; "
+                f"{HELD / 1e9:.1f} GB are the limit. Give a random part of the rows, or use TCA, which needs no such matrix."
             )
         if wide:
             rows: Any = self.stacked

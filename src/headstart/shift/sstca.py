@@ -28,8 +28,8 @@ class SSTCA(Adapter):
     no other, measures how much the components depend on the labels (HSIC). G is the Laplacian of a graph of nearest
     neighbours over both domains. Needs source labels.
 
-    The graph compares all pairs of rows: minutes beyond some 20,000 of them. A matrix of rows by features (with a kernel of at
-    most 4,000 rows: of rows by rows) is held, and more than 8 GB of it are refused.
+    The graph compares all pairs of rows: minutes beyond some 20,000 of them. A matrix of rows by rows or rows by
+    features, whichever is smaller, is held, and more than 4 GB of it are refused; memory rises to three to five times its size.
 
     Args:
         num_components: columns of W.

@@ -29,7 +29,7 @@ class Regression(Task):
     kind = "regression"
     needs = frozenset({"vector"})
     metric = Metric("r2", "R\N{SUPERSCRIPT TWO}", "points of R\N{SUPERSCRIPT TWO}")
-    linear = "ridge regression or the lasso"
+    linear = "ridge regression (or, of few features, the lasso)"
 
     @classmethod
     def learn(cls, labels: Sequence[str], given: str = "") -> Regression:

@@ -84,21 +84,21 @@ def test_where_the_domains_do_not_overlap_the_weighted_criteria_have_no_vote_and
 
 
 def test_deep_embedded_has_no_vote_where_the_mean_of_the_weights_is_off_beyond_noise() -> None:
-    """Its control variate multiplies by how far the mean is off: here it speaks against what all others call better."""
-    rng = np.random.default_rng(5)
+    """Its correction grows with how far the mean is off, and then speaks against what all others call better."""
+    bar, other = evidence(0.8, 0.6, 0.7), evidence(0.85, 0.75, 0.8)
+    wrong, still = (one.source.argmax(1) != LABELS for one in (bar, other))
+    weights = np.where(still, 6.0, np.where(wrong, 0.2, 0.8)) * np.random.default_rng(5).uniform(0.9, 1.1, NUM)
 
     def weighing(mean: float) -> dict[str, Evidence]:
-        bar, other = evidence(0.8, 0.6, 0.7), evidence(0.85, 0.75, 0.8)
-        wrong = bar.source.argmax(1) != LABELS  # the heavier a row, the rather it is wrong: a large slope
-        weights = np.where(wrong, 3.0, 0.4) * rng.uniform(0.9, 1.1, NUM)
-        return {name: replace(one, weights=weights * mean / weights.mean())
-                for name, one in (("source_only", bar), ("other", other))}  # fmt: skip
+        return {name: replace(one, weights=weights * mean / weights.mean()) for name, one in (("source_only", bar), ("other", other))}
 
-    even, heavy = guard.decide(weighing(1.0), NEAR), guard.decide(weighing(4.0), NEAR)
-    assert even.name == heavy.name == "other"
+    off = weighing(0.1)
+    assert guard._worse("deep_embedded", off["source_only"], off["other"], 0)
+    even, found = guard.decide(weighing(1.0), NEAR), guard.decide(off, NEAR)
+    assert even.name == found.name == "other"
     assert not any("no vote" in reason for reason in even.reasons)
-    assert "importance and agreement do not contradict" in heavy.reasons[0]
-    assert heavy.reasons[1] == "deep_embedded has no vote: the weights of the source samples have a mean of 4, and it supposes 1"
+    assert "importance and agreement do not contradict" in found.reasons[0]
+    assert "deep_embedded has no vote" in found.reasons[1] and "and it is 0.100" in found.reasons[1]
 
 
 def test_it_compares_by_the_merits_of_the_criteria() -> None:

@@ -82,7 +82,7 @@ def test_a_shift_too_large_to_bridge_is_called_so() -> None:
 
 
 def test_whether_it_can_be_bridged_is_asked_of_what_was_kept_and_shares_are_not_read_across_a_gulf() -> None:
-    """Moved so far along all axes that source-only takes every target row for one class; CORAL brings them back."""
+    """Moved so far along an axis that source-only takes every target row for one class; moving the domain as a whole brings them back."""
     source, labels = rows((1 / 3, 1 / 3, 1 / 3), 0)
     target = rows((1 / 3, 1 / 3, 1 / 3), 1)[0] + np.array([30, 0, 0, 0])
     pair, run = Pair(source, labels, target.astype(np.float32), len(NAMES)), Run(None, 0)

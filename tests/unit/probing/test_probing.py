@@ -1,5 +1,7 @@
 """Fitted heads are as good as scikit-learn's linear models on the same features."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -69,8 +71,22 @@ def test_where_few_columns_matter_the_lasso_is_kept_and_ridge_regression_where_a
     found = {head: probing.fit(task, vectors, labels, head=head) for head in ("linear", "ridge", "lasso")}
     weights = {head: one.head.linear.weight.detach() for head, one in found.items()}  # type: ignore[union-attr]
     assert found["linear"].name == "lasso and ridge" and found["lasso"].name == "lasso"
+    assert re.search(r"R2 0\.\d+ at lasso [\d.e-]+; ridge [\d.e-]+$", found["linear"].said), found["linear"].said
     assert torch.equal(weights["linear"][0], weights["lasso"][0]) and torch.equal(weights["linear"][1], weights["ridge"][1])
     assert (weights["lasso"][0] == 0).sum() > 20, "columns that do not matter have no weight"
+
+
+def test_what_cannot_be_cross_validated_is_said_to_be_so() -> None:
+    vectors = np.eye(3, dtype=np.float32)
+    task = Regression.learn(["1", "2", "4"])
+    assert probing.fit(task, vectors, task.encode(["1", "2", "4"])).said == "ridge head at 0.01, the middle of its grid: too few samples for cross-validation"
+    rng = np.random.default_rng(0)
+    rows = [joined({"a": str(i), "b": str(i) if i < 2 else None}) for i in range(20)]
+    task = Regression.learn(rows)
+    vectors = np.stack([np.arange(20), rng.normal(size=20)], 1).astype(np.float32)
+    said_ = probing.fit(task, vectors, task.encode(rows)).said
+    assert "R2 1.000" in said_ or "R2 0.99" in said_, said_
+    assert said_.endswith("of some outputs there are too few samples for cross-validation")
 
 
 def test_a_wide_table_of_features_has_ridge_regression() -> None:
@@ -156,3 +172,4 @@ def test_heads_of_another_task_are_refused() -> None:
     with pytest.raises(ConfigError, match="no head 'rigde' for the task regression"):
         probing.check(task, "rigde")
     assert probing.check(task, "auto") == "linear" and probing.check(Classification(("a", "b")), "auto") == "logistic"
+    assert probing.distinct(task) == ("ridge", "lasso"), "a search does not try the choice between the two beside them"
