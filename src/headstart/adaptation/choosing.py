@@ -126,7 +126,7 @@ def _by_labels(pair: Pair, run: Run, names: tuple[str, ...]) -> Choice:
         head = approach.learn(pair, run)
         warnings: tuple[str, ...] = ()
         if halved(pair):
-            evidence = gathered(BAR.approach, pair, importance_of(pair), run)
+            evidence = gathered(BAR.approach, pair, np.ones(len(pair.labels)), run)  # nothing here looks at weights
             warnings = signs.warnings(pair, evidence, None, proxy_a_distance(pair.source, pair.target), names)
     table = tuple({"name": name, "accuracy": found.accuracies[name], "seconds": seconds[name]} for name in logits)
     return Choice(found.name, approach, head, found.reasons, warnings, table)

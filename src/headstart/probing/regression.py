@@ -23,8 +23,6 @@ from headstart.metrics.regression import r2
 from headstart.probing import Fitted, Options
 from headstart.tasks import Task
 
-HEADS = ("linear", "ridge", "lasso")  # linear: the better one in cross-validation
-DISTINCT = ("ridge", "lasso")
 BINS = 5  # of the target, over which folds are stratified
 MOST_PASSES = 10_000  # over the columns, for one penalty of the lasso
 NARROW = 100  # features up to which "linear" tries the lasso
@@ -59,6 +57,8 @@ WAYS = {
     "ridge": Way(ridge, tuple(float(value) for value in 10.0 ** np.arange(2.0, -6.01, -0.5))),
     "lasso": Way(lasso, tuple(float(value) for value in 10.0 ** np.arange(0.0, -3.51, -0.125))),
 }
+DISTINCT = tuple(WAYS)
+HEADS = ("linear", *DISTINCT)  # linear: the better one in cross-validation
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def fit(task: Task, vectors: np.ndarray, labels: np.ndarray, options: Options) -
 def _ways(head: str, dim: int) -> tuple[str, ...]:
     if head in WAYS:
         return (head,)
-    return ("ridge", "lasso") if dim <= NARROW else ("ridge",)
+    return DISTINCT if dim <= NARROW else ("ridge",)
 
 
 def _fitted(way: Way, vectors: np.ndarray, targets: np.ndarray, folds: np.ndarray | None) -> Chosen:

@@ -132,19 +132,15 @@ class Components:
         Raises:
             DataError: T would not fit into ``HELD`` bytes.
         """
-        size = self.num if self.root is None else len(self.root)
-        wide = self.stacked is not None and self.num > self.width  # sparse rows, more of them than features
-        if (needed := 8 * self.num * (self.width if wide else size)) > HELD:
+        if (needed := 8 * self.num * min(self.num, self.width)) > HELD:
             raise DataError(
                 f"{self.num} rows: a matrix of {needed / 1e9:.1f} GB would be needed, and several times that on the way; "
                 f"{HELD / 1e9:.1f} GB are the limit. Give a random part of the rows, or use TCA, which needs no such matrix."
             )
-        if wide:
-            rows: Any = self.stacked
-            thin = upper_root(dense(rows.T @ rows))
-            return np.asarray(rows @ thin.T), lambda u: thin.T @ u
-        if self.root is not None:
-            root = self.root
+        root, rows = self.root, self.stacked
+        if rows is not None and self.num > self.width:  # sparse rows, whose moments nothing else needs
+            root = upper_root(dense(rows.T @ rows))
+        if root is not None:
             parts = [self.features(x) if self.features else x for x in (self.domains.source, self.domains.target)]
             return np.concatenate([double(x) @ root.T for x in parts]), lambda u: root.T @ u
         if self.kernel is not None:
