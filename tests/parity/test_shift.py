@@ -17,7 +17,7 @@ from sklearn.neighbors import kneighbors_graph
 import headstart.shift as shift
 from domain_pairs import labelled, two
 from headstart.errors import DataError
-from headstart.shift import _components, _moments, coral, linear_transport, msda
+from headstart.shift import _components, _kernels, _moments, coral, linear_transport, msda
 from headstart.shift._inputs import Domains
 from headstart.shift._pencil import leading, leading_dense
 
@@ -158,6 +158,40 @@ def test_what_the_fit_knows_of_its_rows_is_what_mapping_them_anew_gives() -> Non
     components = sample.solve(np.ones((len(source) + len(target), 1)), 1.0, 5)[1]
     for found, rows in zip(sample.project(components), (source, target), strict=True):
         assert np.allclose(found, _components.apply(sample.features, rows, components), atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "dense float32", "few numbers other than 0"])
+def test_rows_of_the_fit_are_recognised_by_what_they_are(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their kernel is not computed again; rows of which one number differs get one of their own."""
+    source, target = two(40, 30, dim=500)
+    if kind in ("sparse", "few numbers other than 0"):
+        source, target = (x * (np.random.default_rng(3).random(x.shape) < 0.05) for x in (source, target))
+    if kind == "dense float32":
+        source, target = source.astype(np.float32), target.astype(np.float32)
+    given = [scipy.sparse.csr_array(x) if kind == "sparse" else x.copy() for x in (source, target)]
+    method = shift.TCA(5, kernel="rbf").fit(*given)
+    anew = [rbf_kernel(x, np.vstack([source, target]), gamma=method.gamma_) @ method.components_ for x in (source, target)]
+    computed = []
+    monkeypatch.setattr(_components, "apply", lambda features, x, components: computed.append(x) or features(x) @ components)
+    for x, expected, domain in zip(given, anew, ("source", "target"), strict=True):
+        found = method.transform(x, domain=domain)
+        assert np.allclose(found, expected, atol=1e-5 if kind == "dense float32" else 1e-9) and found.dtype == x.dtype
+        found[:] = 0
+        assert method.transform(x).any(), "what a caller does with the result is no matter"
+    assert not computed
+    if kind != "sparse":
+        given[1][-1, 3] += 1  # in the very array that was fitted
+        method.transform(given[1])
+        assert len(computed) == 1
+    method.transform(given[1][:-1])
+    assert len(computed) == 2 - (kind == "sparse")
+
+
+@pytest.mark.parametrize("num", [1, 2, 9, 130, 1100])
+def test_products_of_sparse_rows_with_themselves(num: int) -> None:
+    rows = scipy.sparse.random_array((num, 50), density=0.1, format="csr", rng=np.random.default_rng(num))
+    found = _kernels.products(rows, rows)
+    assert np.allclose(found, rows.toarray() @ rows.toarray().T) and np.array_equal(found, found.T)
 
 
 def test_bda_at_even_balance_is_jda_and_at_none_is_tca() -> None:

@@ -15,7 +15,7 @@ F are needed where it has more rows than columns: with F = Q R (Q orthonormal) a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ import scipy.sparse
 from headstart.errors import ConfigError, DataError
 from headstart.progress import say
 from headstart.shift._inputs import Domains, Rows, dense, double, sparse
-from headstart.shift._kernels import EXACT, gamma_of, landmarks, products, rbf, rbf_features
+from headstart.shift._kernels import EXACT, gamma_of, landmarks, products, rbf_features, rbf_of_all
 from headstart.shift._moments import blocks, centred, moments, upper_root
 from headstart.shift._pencil import DENSE, Product, leading, symmetric
 
@@ -58,6 +58,7 @@ class Components:
         self.features: Features | None = None
         self.gamma, self.width = 1.0, dim
         self.kernel: np.ndarray | None = None
+        self.rows: Rows = None  # that an exact RBF kernel is between
         self.stacked: Any = None
         if kernel == "rbf":
             self._rbf(gamma, num_landmarks, seed)
@@ -73,11 +74,11 @@ class Components:
         return self.kernel is None and self.stacked is None
 
     def _rbf(self, gamma: float | None, num_landmarks: int, seed: int) -> None:
-        self.gamma = gamma_of(self.domains, gamma, seed)
         if self.num <= EXACT:
-            rows = double(self.domains.rows)
-            self.features, self.kernel = rbf_features(rows, self.gamma), rbf(rows, rows, self.gamma)
+            self.rows, self.kernel, self.gamma = rbf_of_all(self.domains, gamma, seed)
+            self.features = rbf_features(self.rows, self.gamma)
             return
+        self.gamma = gamma_of(self.domains, gamma, seed)
         say(f"{self.num} rows: the RBF kernel is approximated on {num_landmarks} landmarks (Nystroem).")
         self.width = num_landmarks
         self.features = landmarks(self.domains, self.gamma, num_landmarks, seed)
@@ -124,6 +125,12 @@ class Components:
         source, target = (apply(self.features, x, components) for x in (self.domains.source, self.domains.target))
         return source, target
 
+    def projection(self, components: np.ndarray) -> Projection:
+        """What any rows are moved with."""
+        if self.rows is None or self.kernel is None:
+            return Projection(self.features, components)
+        return Projection(self.features, components, self.domains.num_source, self.rows, self.kernel @ components)
+
     def factor(self) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
         """T (num, size) with ``K W = T u`` and |W| = |u|, and what turns u (size, found) into components.
 
@@ -155,6 +162,44 @@ class Components:
             for rows in blocks(x, self.width):
                 total = total + double(self.features(x[rows]) if self.features else x[rows]).T @ e[rows]
         return total
+
+
+@dataclass(frozen=True)
+class Projection:
+    """x (num, dim) -> (num, found), features of rows times components.
+
+    An RBF kernel of the rows of the fit took most of its time, and these rows are nearly always transformed next: they
+    are recognised, and what they become is looked up.
+
+    Attributes:
+        num_source: where the target begins among the rows of the fit.
+        rows, projected: all rows of the fit, and what they become.
+    """
+
+    features: Features | None
+    components: np.ndarray
+    num_source: int = 0
+    rows: Rows = None
+    projected: np.ndarray | None = None
+
+    def __call__(self, x: Rows) -> np.ndarray:
+        if self.projected is not None:
+            for part in (slice(self.num_source), slice(self.num_source, None)):
+                if _equal(x, self.rows[part]):
+                    return self.projected[part].astype(x.dtype)  # a copy, which the caller may change
+        return apply(self.features, x, self.components)
+
+
+def _equal(x: Rows, rows: Rows) -> bool:
+    """Whether these are the same rows, dense or sparse."""
+    if x.shape != rows.shape or not np.array_equal(dense(x[:1]), dense(rows[:1])):
+        return False
+    if not scipy.sparse.issparse(rows):
+        return np.array_equal(dense(x), rows)
+    if scipy.sparse.issparse(x):
+        return (x != rows).nnz == 0
+    filled = rows.tocoo()
+    return np.count_nonzero(x) == np.count_nonzero(filled.data) and np.array_equal(x[filled.row, filled.col], filled.data)
 
 
 def apply(features: Features | None, x: Rows, components: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from headstart.errors import ConfigError
 from headstart.progress import say
 from headstart.shift import Adapter, Domain
-from headstart.shift._components import Components, Kernel, apply
+from headstart.shift._components import Components, Kernel
 from headstart.shift._inputs import Domains, Rows
 from headstart.shift._moments import difference
 
@@ -99,11 +99,11 @@ class ClassByClass(Adapter):
             self.num_components,
             self.whiten,
         )
-        self._features, self.gamma_ = sample.features, sample.gamma
+        self._projection, self.gamma_ = sample.projection(self.components_), sample.gamma
         assert domains.classes is not None
         self.classes_, self.target_labels_ = domains.classes, domains.classes[guesses]
         if (found := len(self.eigenvalues_)) < self.num_components:
             say(f"{type(self).__name__}: {found} components instead of {self.num_components}: the data have no more directions.")
 
     def _map(self, x: Rows, domain: Domain) -> np.ndarray:
-        return apply(self._features, x, self.components_)
+        return self._projection(x)

@@ -15,7 +15,7 @@ from sklearn.neighbors import kneighbors_graph
 from headstart.errors import ConfigError
 from headstart.progress import say
 from headstart.shift import Adapter, Domain
-from headstart.shift._components import Components, Kernel, apply
+from headstart.shift._components import Components, Kernel
 from headstart.shift._inputs import Domains, Rows
 from headstart.shift._moments import centred, difference
 from headstart.shift._pencil import leading_dense
@@ -86,12 +86,12 @@ class SSTCA(Adapter):
 
         self.eigenvalues_, u = leading_dense(scatter, right, self.num_components)
         self.components_ = back(u)
-        self._features, self.gamma_ = sample.features, sample.gamma
+        self._projection, self.gamma_ = sample.projection(self.components_), sample.gamma
         if (found := len(self.eigenvalues_)) < self.num_components:
             say(f"SSTCA: {found} components instead of {self.num_components}: the data have no more directions.")
 
     def _map(self, x: Rows, domain: Domain) -> np.ndarray:
-        return apply(self._features, x, self.components_)
+        return self._projection(x)
 
 
 def laplacian(rows: Rows, num_neighbours: int) -> scipy.sparse.csr_array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from headstart.progress import say
 from headstart.shift import Adapter, Domain
-from headstart.shift._components import Components, Kernel, apply
+from headstart.shift._components import Components, Kernel
 from headstart.shift._inputs import Domains, Rows
 from headstart.shift._moments import difference
 
@@ -65,9 +65,9 @@ class TCA(Adapter):
         self.eigenvalues_, self.components_ = sample.solve(
             difference(domains)[:, None], self.regularisation, self.num_components, self.whiten
         )
-        self._features, self.gamma_ = sample.features, sample.gamma
+        self._projection, self.gamma_ = sample.projection(self.components_), sample.gamma
         if (found := len(self.eigenvalues_)) < self.num_components:
             say(f"TCA: {found} components instead of {self.num_components}: the data have no more directions.")
 
     def _map(self, x: Rows, domain: Domain) -> np.ndarray:
-        return apply(self._features, x, self.components_)
+        return self._projection(x)
