@@ -34,6 +34,7 @@ each = pytest.mark.parametrize(("modality", "name"), FOUND, ids=[".".join(entry)
 # RandAugment's list has changes without a strength.
 STILL = {
     "image.flip": "flip:0", "image.rotate": "rotate:0", "image.scale": "scale:0", "image.colour": "colour:0",
+    "image.negative": "negative:0",
     "audio.crop": "crop:60", "audio.shift": "shift:0", "audio.gain": "gain:0", "audio.specaugment": "specaugment:0:0",
     "text.delete": "delete:0", "text.swap": "swap:0", "text.synonym": "synonym:0",
     "text.backtranslate": "backtranslate:here:there:chance=0",

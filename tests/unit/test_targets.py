@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import headstart as hs
 from headstart import fitting, runs
+from headstart.approaches import _aligned, selftrain
 from headstart.approaches.coral import Coral
 from headstart.approaches.dann import Dann
+from headstart.approaches.selftrain import SelfTrain
 from headstart.errors import ConfigError, DataError, HeadstartError, Incompatible
 from headstart.verbs import show_record
 from tiny import dataset, saved
@@ -88,6 +91,33 @@ def test_dann_on_inputs_is_compared_with_its_own_training_alone(model: str, tmp_
     run = hs.fit(dataset(10, 1), model, approach, target=dataset(8, 4), out=tmp_path / "run")
     assert run.verdict is not None
     assert [c.baseline for c in run.verdict.comparisons] == ["source_only", "unaligned"]
+
+
+@pytest.mark.parametrize("approach", [Dann(own_labels=0.5), SelfTrain(threshold=0.5)])
+def test_guesses_about_plain_samples_are_learnt_for_augmented_ones(
+    approach: Dann | SelfTrain, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[bool] = []
+    plain = _aligned.own_labels
+
+    def watched(target: _aligned.View, threshold: float) -> torch.Tensor:
+        assert target.plain is None or not target.plain.requires_grad
+        looked_at.append(target.plain is not None and not torch.equal(target.plain, target.logits))
+        return plain(target, threshold)
+
+    for place in (_aligned, selftrain):
+        monkeypatch.setattr(place, "own_labels", watched)
+    for augment in ("", "negative:1"):
+        settings = replace(approach, on="inputs", epochs=1, batch_size=8, augment=augment)
+        looked_at.clear()
+        hs.fit(dataset(10, 1), model, settings, target=dataset(8, 4), baseline="none", out=tmp_path / f"run{augment[:3]}")
+        assert looked_at and all(looked_at) == bool(augment), "without augmentation there is nothing else to look at"
+
+
+def test_a_probability_above_1_is_refused(model: str, tmp_path: Path) -> None:
+    for on in ("features", "inputs"):
+        with pytest.raises(HeadstartError, match=r"own_labels: expected a probability"):
+            hs.fit(dataset(10, 1), model, Dann(own_labels=1.5, on=on), target=dataset(8, 4), out=tmp_path / on)
 
 
 def test_copies_are_told_and_not_judged(model: str, tmp_path: Path) -> None:

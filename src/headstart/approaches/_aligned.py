@@ -9,7 +9,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, ClassVar, Literal
 
@@ -38,10 +38,14 @@ from headstart.tuning.last import Last
 
 @dataclass(frozen=True)
 class View:
-    """A batch of one domain: what is aligned (n, dim), and logits (n, classes)."""
+    """A batch of one domain: what is aligned (n, dim), and logits (n, classes).
+
+    ``plain``: logits of the same samples without augmentation, without a gradient; None where nothing is augmented.
+    """
 
     features: Tensor
     logits: Tensor
+    plain: Tensor | None = None
 
 
 class Alignment(nn.Module, ABC):
@@ -69,11 +73,15 @@ class Aligned(Adaptation):
     pace: on inputs, how many times faster the layers behind the backbone learn (0: 10 times with hidden layers, 2 times
         without); 1 for a network that is not pretrained.
     stages, still_norms, augment: on inputs, as for finetune.
+    own_labels: above 0, the least probability with which what is said of a target sample becomes its label, beside the
+        alignment; on inputs it is said of the sample as it is and learnt for its augmented view (FixMatch).
 
     ``moves_logits``: whether the alignment also reaches the classifier, so that it can do without hidden layers.
+    ``labels_itself``: whether the alignment looks at what is said of samples as they are.
     """
 
     moves_logits: ClassVar[bool] = False
+    labels_itself: ClassVar[bool] = False
     on: Literal["features", "inputs"] = "features"
     weight: float = 1.0
     hidden: str = "128"
@@ -86,6 +94,7 @@ class Aligned(Adaptation):
     stages: int = 0
     still_norms: bool = True
     augment: str = "auto"
+    own_labels: float = 0.0
 
     @property
     def needs(self) -> frozenset[str]:  # type: ignore[override]
@@ -106,11 +115,12 @@ class Aligned(Adaptation):
 
 @dataclass(frozen=True)
 class Both:
-    """Inputs of a batch of each domain, and the labels of the source."""
+    """Inputs of a batch of each domain, the labels of the source, and where asked for the target's without augmentation."""
 
     source: Any
     labels: Tensor
     target: Any
+    plain: Any = None
 
 
 class Whole(nn.Module):
@@ -130,13 +140,37 @@ class Whole(nn.Module):
         strength = settings.weight * ramp(int(self.num_steps) / max(1, total))
         self.num_steps += 1
         found = {"cross_entropy": functional.cross_entropy(source.logits, batch.labels)}
-        return found | {"alignment": self.alignment(source, target, strength)} if settings.weight else found
+        if not settings.weight:
+            return found
+        if batch.plain is not None:
+            with torch.no_grad():
+                target = replace(target, plain=self._view(batch.plain, settings.align).logits)
+        found["alignment"] = self.alignment(source, target, strength)
+        if settings.own_labels:
+            found["own_labels"] = strength * own_labels(target, settings.own_labels)
+        return found
 
     def _view(self, inputs: Any, align: str) -> View:
         found = self.backbone(inputs)
         vector = self.head.denoised(found.vector if isinstance(found, Features) else found)
         hidden = self.head.represent(vector)
         return View(hidden if align == "hidden" else vector, self.head.linear(hidden))
+
+
+def own_labels(target: View, threshold: float) -> Tensor:
+    """Cross entropy of guesses that are sure enough; where a class has most of them, each of them counts less.
+
+    Lee: Pseudo-Label, ICML 2013 workshop on Challenges in Representation Learning; with augmentation the guess is that of the
+    sample as it is: Sohn et al.: FixMatch, NeurIPS 2020, arXiv 2001.07685, equation 4.
+    """
+    said = target.logits.detach() if target.plain is None else target.plain
+    surest, guesses = said.float().softmax(1).max(1)
+    trusted = (surest >= threshold).float()
+    counts = functional.one_hot(guesses, said.shape[1]).float().T @ trusted  # (classes,)
+    even = trusted / counts[guesses].clamp(min=1)
+    weight = even / even.sum().clamp(min=1e-8) * trusted.mean()
+    each = functional.cross_entropy(target.logits.float(), guesses, reduction="none")
+    return (weight * each).sum()
 
 
 def _set_to_train(module: nn.Module) -> None:
@@ -159,8 +193,14 @@ def widths(settings: Aligned) -> list[int]:
     return found
 
 
+def _sure(settings: Aligned) -> None:
+    if not 0 <= settings.own_labels <= 1:
+        raise ConfigError(f"$.approach.own_labels: expected a probability, such as 0.9, or 0 for none; got {settings.own_labels:g}")
+
+
 def _learn_on_rows(settings: Aligned, pair: Pair, run: Run) -> Head:
     hidden = widths(settings)
+    _sure(settings)
     if settings.weight and (not hidden or settings.align == "vector") and not settings.moves_logits:
         raise ConfigError("$.approach.hidden: on features nothing but hidden layers can move; give a width such as 128 and "
                           "align them (align=hidden), or adapt the backbone: on=inputs")  # fmt: skip
@@ -201,6 +241,7 @@ def _cycle(rng: np.random.Generator, num: int, wanted: int) -> np.ndarray:
 
 def _fit_on_inputs(settings: Aligned, backbone: Backbone, task: Task, split: Split, run: Run) -> Predictor:
     check(settings, backbone)
+    _sure(settings)
     target = target_of(settings, split)
     hidden, num_classes = widths(settings), classes_of(task)
     sow(run.seed, 2)
@@ -222,12 +263,13 @@ def _fit_on_inputs(settings: Aligned, backbone: Backbone, task: Task, split: Spl
     size = min(settings.batch_size, len(labels))
     ours = Batches(split.train, labels, backbone, size, recipe, run.seed)
     none = np.zeros(len(target), np.int64)  # the target has no labels: these are never looked at
-    theirs = Batches(target, none, backbone, min(size, len(target)), recipe, run.seed + 1)
+    twice = bool(settings.weight) and (settings.labels_itself or settings.own_labels > 0)
+    theirs = Batches(target, none, backbone, min(size, len(target)), recipe, run.seed + 1, with_plain=twice)
 
     def batches(epoch: int) -> Iterator[Both]:
         others = (batch for lap in count(epoch * 1000) for batch in theirs(lap))
         for batch, other in zip(ours(epoch), others, strict=False):
-            yield Both(batch.inputs, batch.labels, other.inputs)
+            yield Both(batch.inputs, batch.labels, other.inputs, other.plain)
 
     def set_mode() -> None:
         training_mode(backbone, still_norms=settings.still_norms)

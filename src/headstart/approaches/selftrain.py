@@ -1,7 +1,7 @@
 """Self-training: predictions on the target that are sure enough become its labels, while training goes on.
 
 Lee: Pseudo-Label, ICML 2013 workshop on Challenges in Representation Learning; the threshold as in Sohn et al.: FixMatch,
-NeurIPS 2020, arXiv 2001.07685, equation 3.
+NeurIPS 2020, arXiv 2001.07685, equation 4: on inputs what is said of a sample as it is becomes the label of its augmented view.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
-from torch.nn import functional
 
-from headstart.approaches._aligned import Aligned, Alignment, View
+from headstart.approaches._aligned import Aligned, Alignment, View, own_labels
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,7 @@ class SelfTrain(Aligned):
 
     threshold: float = 0.9
     moves_logits: ClassVar[bool] = True
+    labels_itself: ClassVar[bool] = True
 
     def alignment(self, dim: int, num_classes: int) -> Alignment:
         return OwnLabels(self.threshold)
@@ -35,11 +35,4 @@ class OwnLabels(Alignment):
         self.threshold = threshold
 
     def forward(self, source: View, target: View, strength: float) -> Tensor:
-        """Where a class has most of the sure samples, each of them counts less, so that an easy one cannot take over."""
-        surest, guesses = target.logits.detach().float().softmax(1).max(1)
-        trusted = (surest >= self.threshold).float()
-        counts = functional.one_hot(guesses, target.logits.shape[1]).float().T @ trusted  # (classes,)
-        even = trusted / counts[guesses].clamp(min=1)
-        weight = even / even.sum().clamp(min=1e-8) * trusted.mean()
-        each = functional.cross_entropy(target.logits.float(), guesses, reduction="none")
-        return strength * (weight * each).sum()
+        return strength * own_labels(target, self.threshold)

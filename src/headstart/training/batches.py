@@ -28,12 +28,16 @@ KEPT = 2 * 1024**3  # bytes of decoded samples that are kept in memory
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs (n, ...), class numbers (n,), the places (n,) of the samples in the data set, and the view."""
+    """Inputs (n, ...), class numbers (n,), the places (n,) of the samples in the data set, and the view.
+
+    ``plain``: where asked for, the inputs of the same samples without augmentation.
+    """
 
     inputs: Inputs
     labels: Tensor
     places: np.ndarray
     view: int
+    plain: Inputs | None = None
 
 
 @dataclass
@@ -47,6 +51,7 @@ class Batches:
         views: where set, augmentation repeats itself after this many epochs.
         kinds: (n,) numbers of groups (data sets, say) of which each epoch draws as many samples as of any other; None draws
             every sample once.
+        with_plain: whether a batch also holds its samples as they are; not where nothing is augmented.
     """
 
     dataset: Dataset
@@ -57,6 +62,7 @@ class Batches:
     seed: int = 0
     views: int = 0
     kinds: np.ndarray | None = None
+    with_plain: bool = False
     steps: tuple[Augmentation, ...] = field(init=False)
     _decoded: dict[int, Value] = field(default_factory=dict)
     _kept: int = 0
@@ -80,17 +86,20 @@ class Batches:
     def __call__(self, epoch: int) -> Iterator[Batch]:
         chunks = list(self.chunks(epoch))
         with ThreadPoolExecutor(2) as pool:
-            ahead: deque[tuple[np.ndarray, int, list[Future]]] = deque()
+            ahead: deque[tuple[np.ndarray, int, list[Future], list[Future]]] = deque()
+            twice = self.with_plain and bool(self.recipe)
             for number in range(len(chunks) + 2):
                 if number < len(chunks):
                     chunk = chunks[number]
                     view = self.view(epoch * self._passes + number * self._passes // len(chunks))
-                    ahead.append((chunk, view, [pool.submit(self.sample, int(i), view) for i in chunk]))
+                    changed = [pool.submit(self.sample, int(i), view) for i in chunk]
+                    ahead.append((chunk, view, changed, [pool.submit(self.plain, int(i)) for i in chunk] if twice else []))
                 if number >= 2 and ahead:
-                    chunk, view, futures = ahead.popleft()
-                    inputs = self.backbone.batch([future.result() for future in futures])
+                    chunk, view, changed, plain = ahead.popleft()
+                    inputs = self.backbone.batch([future.result() for future in changed])
+                    same = self.backbone.batch([future.result() for future in plain]) if plain else None
                     device = next(self.backbone.parameters()).device
-                    yield Batch(inputs, torch.from_numpy(self.labels[chunk]).to(device), chunk, view)
+                    yield Batch(inputs, torch.from_numpy(self.labels[chunk]).to(device), chunk, view, same)
 
     def chunks(self, epoch: int) -> Iterator[np.ndarray]:
         """The places of the samples of each batch of an epoch."""
@@ -139,6 +148,10 @@ class Batches:
     def sample(self, place: int, view: int) -> Any:
         """One sample as the backbone takes it, augmented as in this view."""
         return self.backbone.shape(self.augmented(place, view), whole=bool(self.recipe))
+
+    def plain(self, place: int) -> Any:
+        """One sample as the backbone takes it, without augmentation."""
+        return self.backbone.shape(self._value(place))
 
     def augmented(self, place: int, view: int) -> Value:
         """The decoded sample as the augmentation of this view shows it; the sample itself without a recipe."""

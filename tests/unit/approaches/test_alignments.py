@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from headstart.approaches._aligned import View, ramp
+from headstart.approaches._aligned import View, own_labels, ramp
 from headstart.approaches.cdan import Conditional
 from headstart.approaches.dan import WIDTHS, discrepancy
 from headstart.approaches.dann import Adversary, reverse
@@ -168,3 +168,15 @@ def test_only_sure_guesses_become_labels() -> None:
 def test_no_sure_guess_is_no_loss() -> None:
     logits = torch.zeros(4, 2, requires_grad=True)
     assert float(OwnLabels(0.9)(view(2), View(random(4, 4), logits), 1.0).detach()) == 0.0
+
+
+def test_what_is_said_of_the_plain_sample_is_the_label_of_its_augmented_view() -> None:
+    """Sure of class 1 as it is, of class 0 as it is augmented: class 1 is learnt, by the augmented view alone."""
+    sure = math.log(0.95 / 0.05)
+    augmented = torch.tensor([[sure, 0.0], [sure, 0.0]], requires_grad=True)
+    plain = torch.tensor([[0.0, sure], [0.0, 0.1]], requires_grad=True)  # of the second sample nothing is said for sure
+    loss = own_labels(View(random(2, 4), augmented, plain), 0.9)
+    assert float(loss.detach()) == pytest.approx(0.5 * -math.log(0.05), abs=1e-5)
+    loss.backward()
+    assert plain.grad is None and augmented.grad is not None
+    assert augmented.grad[0, 1] < 0 < augmented.grad[0, 0] and not augmented.grad[1].any()

@@ -11,6 +11,7 @@ from headstart.data import augment
 from headstart.data.augment.audio.crop import Crop
 from headstart.data.augment.audio.specaugment import MASKS, SpecAugment, mel
 from headstart.data.augment.image.colour import recoloured
+from headstart.data.augment.image.negative import Negative
 from headstart.data.augment.image.randaugment import NAMES, changed
 from headstart.data.augment.image.rotate import Rotate
 from headstart.data.augment.image.scale import Scale
@@ -80,6 +81,16 @@ class TestCrop:
 
 
 class TestPictures:
+    def test_a_negative_against_torchvision(self) -> None:
+        import torch
+        from torchvision.transforms.v2 import functional
+
+        given = picture()
+        expected = functional.invert(torch.from_numpy(given.transpose(2, 0, 1))).numpy().transpose(1, 2, 0)
+        assert np.array_equal(Negative(1.0).apply(given, np.random.default_rng(0)), expected)
+        drawn = [np.array_equal(Negative(0.3).apply(given, np.random.default_rng(seed)), expected) for seed in range(400)]
+        assert 0.2 < np.mean(drawn) < 0.4
+
     def test_colour_against_torchvision(self) -> None:
         """Brightness, contrast and saturation one after another, as torchvision's functions do them in float."""
         import torch

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 
 import tiny
 import tiny_models
@@ -58,6 +59,18 @@ def test_a_view_is_what_a_training_sees() -> None:
         shown.items[len(data)]
     assert len(list(shown.items)) == len(data)
     assert not np.array_equal(shown.items[0], views.viewed(data, steps, 5, 3, 32).items[0]), "another view"
+
+
+def test_a_batch_has_its_samples_as_they_are_beside_it_where_asked() -> None:
+    data, made = tiny.dataset(4), tiny.backbone()
+    for steps in ((), augment.steps("image", ("crop",))):
+        [batch, *_] = Batches(data, np.arange(len(data)), made, 4, steps, seed=5, with_plain=True)(1)
+        assert (batch.plain is None) == (not steps)
+        if steps:
+            expected = made.batch([made.shape(data.items[place]) for place in batch.places])
+            assert torch.equal(batch.plain, expected) and not torch.equal(batch.inputs, expected)  # type: ignore[arg-type]
+    [batch, *_] = Batches(data, np.arange(len(data)), made, 4, ("crop",))(1)
+    assert batch.plain is None
 
 
 @pytest.mark.parametrize("modality", ["image", "text", "audio"])
