@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -13,7 +13,8 @@ from headstart.verbs import Json, Kind, Labels, OnBad, Paths, Text, listed, spok
 ORDER = 6
 EPILOG = (
     "Examples:  headstart rank photos/ --models embedded:image,timm:mobilenetv2_100.ra_in1k  |  "
-    "headstart rank photos/ --search mobilenet --report ranking.html  |  headstart rank reviews.csv --text review"
+    "headstart rank photos/ --search mobilenet --report ranking.html  |  headstart rank reviews.csv --text review  |  "
+    "headstart rank photos/ --approach finetune"
 )
 
 
@@ -23,6 +24,7 @@ def rank(
     search: Annotated[str, typer.Option(help="Words: the models of the catalogue that they find.")] = "",
     seed: Annotated[int, typer.Option(help="Of the split, as for fit.", min=0)] = 0,
     shots: Annotated[int | None, typer.Option(help="Training samples a class.")] = None,
+    approach: Annotated[str, typer.Option(help="What for: probe, or finetune: the best three are fine-tuned for a while.")] = "probe",
     report: Annotated[Path | None, typer.Option(help="Also write a page with everything that was measured.")] = None,
     on_bad: OnBad = "error",
     labels: Labels = None,
@@ -38,7 +40,7 @@ def rank(
     with spoken(as_json):
         found = rank_models(
             data, listed(models), search=search, seed=seed, shots=shots, on_bad=on_bad, labels=labels, paths=paths, text=text,
-            group=group, modality=modality,
+            group=group, modality=modality, approach=cast(Any, approach),
         )  # fmt: skip
         facts = found.to_dict()
         if report:
