@@ -75,4 +75,4 @@ def layers(data: Any, model: str = "auto", *, seed: int = 0, **options: Any) -> 
     found = by_depth(backbone, split.train, labels, len(classes), store, seed)
     pairs = [(depth.accuracy, depth.error) for depth in found]
     return Layers(backbone.reference, split.train.origin or settings.data, len(labels), len(classes), tuple(found),
-                  auto.peak(pairs), f"gradual:first={auto.behind(pairs)}")  # fmt: skip
+                  auto.peak(pairs), auto.spelled(auto.behind(pairs)))  # fmt: skip

@@ -122,8 +122,8 @@ def test_auto_asks_for_depths_alone_and_says_why() -> None:
         raise AssertionError("it was not to be asked")
 
     chosen, why = named("auto").choose(made, Evidence(never, never, lambda: depths_))  # type: ignore[union-attr, arg-type]
-    assert chosen == Gradual(first=2)
-    assert "gradual:first=2" in why and made.stages[4].name in why and "0.900" in why
+    assert chosen == Gradual(0.25, first=2) == named("gradual:0.25:first=2"), "by that name it can be asked for again"
+    assert "gradual:0.25:first=2" in why and made.stages[4].name in why and "0.900" in why
 
 
 def test_gradual_begins_with_the_first_ones() -> None:
@@ -142,8 +142,8 @@ def test_fit_with_auto_says_what_it_took(caplog: pytest.LogCaptureFixture) -> No
     settings = FineTune(epochs=1, tuning="auto", start="random", batch_size=8)
     with caplog.at_level("INFO", "headstart"):
         settings.fit(copy.deepcopy(tiny.backbone()), tiny.task(), tiny.split(), run)
-    assert "auto takes gradual:first=" in caplog.text
-    assert any("auto takes gradual:first=" in row.get("note", "") for row in run.history)
+    assert "auto takes gradual:0.25:first=" in caplog.text
+    assert any("auto takes gradual:0.25:first=" in row.get("note", "") for row in run.history)
 
 
 def test_the_verb_and_its_page(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_the_verb_and_its_page(tmp_path: Path) -> None:
     answer = CliRunner().invoke(app, [*base, "--json"])
     assert answer.exit_code == 0, answer.output
     facts = json.loads(answer.stdout.strip().splitlines()[-1])
-    assert facts["page"] == str(page) and len(facts["depths"]) == 7 and facts["tuning"].startswith("gradual:first=")
+    assert facts["page"] == str(page) and len(facts["depths"]) == 7 and facts["tuning"].startswith("gradual:0.25:first=")
     text = page.read_text("utf-8")
     assert text.count("<circle") == 7 and "<script" not in text and facts["best"] in text
     answer = CliRunner().invoke(app, base)

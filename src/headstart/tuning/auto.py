@@ -15,14 +15,16 @@ from headstart.models.backbone import Backbone
 from headstart.tuning import Choice, Evidence, Tuning
 from headstart.tuning.gradual import Gradual
 
+WITHIN = 0.25
+
 
 @dataclass(frozen=True)
 class Auto(Choice):
     """Args:
-    within: the share of all epochs after which every stage moves.
+    within: the share of all epochs after which every stage moves; short, as a softened head begins with small gradients.
     """
 
-    within: float = 0.5
+    within: float = WITHIN
     decay: float = 0.7
     weight_decay: float = 0.01
 
@@ -30,8 +32,13 @@ class Auto(Choice):
         found, names = evidence.depths(), [stage.name for stage in backbone.stages]
         best, first = peak(found), behind(found)
         told = ", ".join(f"{name} {accuracy:.3f}" for name, (accuracy, _) in zip(names, found, strict=True))
-        why = f"auto takes gradual:first={first}: linear probes are as good as at any depth from {names[best]} on ({told})"
+        why = f"auto takes {spelled(first, self.within)}: linear probes are as good as at any depth from {names[best]} on ({told})"
         return Gradual(self.within, first, self.decay, self.weight_decay), why
+
+
+def spelled(first: int, within: float = WITHIN) -> str:
+    """The choice as a tuning that can be asked for by name."""
+    return f"gradual:{within:g}:first={first}"
 
 
 def peak(depths: Sequence[tuple[float, float]]) -> int:
