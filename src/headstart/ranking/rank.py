@@ -88,7 +88,8 @@ def rank(
         store: the feature cache; by default the usual one.
         on_bad: "error" stops at samples that cannot be read, "skip" leaves them out and says which.
         approach: what the model is wanted for. With "finetune" the three best are fine-tuned for two epochs on three fifths of
-            at most 600 samples (5 a class where there are many), and ordered by what they get right of the others.
+            at most 600 samples (5 a class where there are many), and ordered by what they get right of the others; those that
+            this cannot tell apart by the probe.
         reading: ``labels``, ``paths``, ``text``, ``group``, ``modality``, as for ``hs.read``.
 
     Raises:
@@ -278,9 +279,12 @@ def _by_tuning(
             reason = str(problem) if isinstance(problem, HeadstartError) else f"{type(problem).__name__}: {problem}"
             notes.append(f"{runner.name} was not fine-tuned: {reason}")
             say(notes[-1])
-    done = [runner for runner in first if runner.tuned is not None]
-    done.sort(key=lambda runner: -float(np.mean(runner.tuned)))  # type: ignore[arg-type]  # stable: equal ones as they were
-    return [*done, *(runner for runner in ordered if runner.tuned is None)]
+    done = [(runner, runner.tuned) for runner in first if runner.tuned is not None]
+    if not done:
+        return ordered
+    expected, _ = _estimates([runner for runner, _ in done])
+    places = tuned.order(np.array([right.mean() for _, right in done]), np.array([len(right) for _, right in done]), expected)
+    return [*(done[place][0] for place in places), *(runner for runner in ordered if runner.tuned is None)]
 
 
 def _loaded(model: Model) -> Backbone:

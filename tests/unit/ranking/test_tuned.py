@@ -16,7 +16,7 @@ from headstart.approaches.finetune import FineTune
 from headstart.data import Dataset, Split
 from headstart.errors import ConfigError, Incompatible
 from headstart.models.backbone import Backbone
-from headstart.ranking import tuned
+from headstart.ranking import prior, tuned
 from headstart.store import Store
 
 NAMES = ["a", "b", "c", "d"]
@@ -69,6 +69,13 @@ def test_the_best_are_ordered_by_what_they_learn(monkeypatch: pytest.MonkeyPatch
     assert second.behind == pytest.approx(0.3) and second.behind_interval is not None and second.behind_interval[0] > 0
     assert second.group == 1 and third.group == 2
     assert "90.0 % [" in str(found) and "tuned" in str(found) and "tuned" not in str(plain)
+
+
+def test_the_probe_decides_where_a_short_fine_tuning_cannot() -> None:
+    probed = np.array([prior.log_odds(0.95), prior.log_odds(0.85)])
+    assert tuned.order(np.array([0.94, 0.95]), np.array([100, 100]), probed).tolist() == [0, 1], "a point of 100 samples is noise"
+    assert tuned.order(np.array([0.94, 0.95]), np.array([9000, 9000]), probed).tolist() == [1, 0], "of 9,000 it is not"
+    assert tuned.order(np.array([0.7, 0.9]), np.array([100, 100]), probed).tolist() == [1, 0]
 
 
 def test_it_really_trains_and_says_what_could_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
