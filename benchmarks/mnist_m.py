@@ -1,6 +1,6 @@
 """MNIST -> MNIST-M with the small network of the DANN paper (JMLR 2016, section 5.2), trained from scratch.
 
-python benchmarks/mnist_m.py [--seeds 0,1,2] [--epochs 12] [--methods "source only; DANN; ..."]
+python benchmarks/mnist_m.py [--seeds 0,1,2] [--epochs 24] [--methods "source only; DANN; ..."]
 
 The paper: source only 0.5225, DANN 0.7666. The network has 5 x 5 convolutions of 32 and 48 channels, each with a ReLU and
 2 x 2 max-pooling, two layers of 100 units, and a discriminator with 100 units on the convolutions' output. The sets are
@@ -102,7 +102,7 @@ def measure(options: argparse.Namespace) -> Report:
 
 def extend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--methods", default="; ".join(METHODS), help="Divided by semicolons.")

@@ -287,7 +287,7 @@ def rivals(
     if isinstance(best.approach, Aligned) and best.approach.on == "inputs" and best.approach.weight:
         say("baseline: the same training without the target")
         begun = time.perf_counter()
-        alone = replace(best.approach, weight=0.0).fit(backbone, task, split, run.named("unaligned"))
+        alone = replace(best.approach, weight=0.0, own_labels=0.0).fit(backbone, task, split, run.named("unaligned"))
         found["unaligned"] = Baseline(
             alone.probabilities(judged), "the same training without the target", "the same settings with weight 0",
             time.perf_counter() - begun,

@@ -124,6 +124,8 @@ def test_auto_asks_for_depths_alone_and_says_why() -> None:
     chosen, why = named("auto").choose(made, Evidence(never, never, lambda: depths_))  # type: ignore[union-attr, arg-type]
     assert chosen == Gradual(0.25, first=2) == named("gradual:0.25:first=2"), "by that name it can be asked for again"
     assert "gradual:0.25:first=2" in why and made.stages[4].name in why and "0.900" in why
+    chosen, why = named("auto:0.3:decay=0.5").choose(made, Evidence(never, never, lambda: depths_))  # type: ignore[union-attr, arg-type]
+    assert "gradual:0.3:first=2:decay=0.5" in why and chosen == named("gradual:0.3:first=2:decay=0.5")
 
 
 def test_gradual_begins_with_the_first_ones() -> None:

@@ -120,6 +120,14 @@ def test_a_probability_above_1_is_refused(model: str, tmp_path: Path) -> None:
             hs.fit(dataset(10, 1), model, Dann(own_labels=1.5, on=on), target=dataset(8, 4), out=tmp_path / on)
 
 
+def test_own_labels_without_a_weight_are_refused_and_the_rival_goes_without_both(model: str, tmp_path: Path) -> None:
+    with pytest.raises(HeadstartError, match="weight is 0"):
+        hs.fit(dataset(10, 1), model, Dann(own_labels=0.9, weight=0.0), target=dataset(8, 4), out=tmp_path / "0")
+    approach = Dann(on="inputs", epochs=1, batch_size=8, augment="negative", own_labels=0.5)
+    run = hs.fit(dataset(10, 1), model, approach, target=dataset(8, 4), out=tmp_path / "run")
+    assert run.verdict is not None and run.verdict.comparisons[-1].baseline == "unaligned"
+
+
 def test_copies_are_told_and_not_judged(model: str, tmp_path: Path) -> None:
     source, target = dataset(10, 1), dataset(8, 4)
     target = replace(target, items=[*source.items[:3], *target.items[3:]])

@@ -74,7 +74,7 @@ class Aligned(Adaptation):
         without); 1 for a network that is not pretrained.
     stages, still_norms, augment: on inputs, as for finetune.
     own_labels: above 0, the least probability with which what is said of a target sample becomes its label, beside the
-        alignment; on inputs it is said of the sample as it is and learnt for its augmented view (FixMatch).
+        alignment; on inputs it is said of the sample as it is and learnt for its augmented view (FixMatch). They count as the alignment does.
 
     ``moves_logits``: whether the alignment also reaches the classifier, so that it can do without hidden layers.
     ``labels_itself``: whether the alignment looks at what is said of samples as they are.
@@ -196,6 +196,9 @@ def widths(settings: Aligned) -> list[int]:
 def _sure(settings: Aligned) -> None:
     if not 0 <= settings.own_labels <= 1:
         raise ConfigError(f"$.approach.own_labels: expected a probability, such as 0.9, or 0 for none; got {settings.own_labels:g}")
+    if settings.own_labels and not settings.weight:
+        raise ConfigError("$.approach.own_labels: they grow with the weight of the alignment, and weight is 0; the approach selftrain "
+                          "learns from own labels alone")  # fmt: skip
 
 
 def _learn_on_rows(settings: Aligned, pair: Pair, run: Run) -> Head:

@@ -24,6 +24,7 @@ from headstart.errors import ConfigError, DataError, HeadstartError, Incompatibl
 from headstart.features.extract import extract
 from headstart.features.table import FeatureTable, Origin
 from headstart.metrics import paired
+from headstart.metrics.classification import wilson
 from headstart.models import catalog
 from headstart.models.backbone import Backbone
 from headstart.progress import say, track
@@ -88,8 +89,8 @@ def rank(
         store: the feature cache; by default the usual one.
         on_bad: "error" stops at samples that cannot be read, "skip" leaves them out and says which.
         approach: what the model is wanted for. With "finetune" the three best are fine-tuned for two epochs on three fifths of
-            at most 600 samples (5 a class where there are many), and ordered by what they get right of the others; those that
-            this cannot tell apart by the probe.
+            at most 600 samples (5 a class where there are many), and ordered by what they get right of the others; what a probe gets
+            right tips what is close.
         reading: ``labels``, ``paths``, ``text``, ``group``, ``modality``, as for ``hs.read``.
 
     Raises:
@@ -266,24 +267,30 @@ def _by_tuning(
     ordered: list[_Runner], part: Dataset, units: np.ndarray, seed: int, store: Store, notes: list[str]
 ) -> list[_Runner]:
     """The best of them in the order of what they get right after a short fine-tuning, then the others as they were."""
-    if why := tuned.too_few(len(part), len(np.unique(units))):
-        notes.append(f"nothing was fine-tuned, so the order is that for a probe: {why}")
+    try:
+        parted, left_out = tuned.split(part, units, seed)
+    except DataError as problem:
+        notes.append(f"nothing was fine-tuned, so the order is that for a probe: {problem}")
         say(notes[-1])
         return ordered
+    if left_out:
+        notes.append(left_out)
+        say(left_out)
     first = ordered[:TUNED]
     say(f"fine-tuning the first {len(first)} for a while takes about {sum(tuned.passes(len(part)) * r.milliseconds for r in first) / 1000:.0f} s")
     for runner in track(first, "fine-tuning for a while", len(first)):
         try:
-            runner.tuned = tuned.right(_loaded(runner.model), part, units, seed, store)
+            runner.tuned = tuned.right(_loaded(runner.model), parted, seed, store)
         except Exception as problem:  # whatever breaks one model, the others go on
             reason = str(problem) if isinstance(problem, HeadstartError) else f"{type(problem).__name__}: {problem}"
-            notes.append(f"{runner.name} was not fine-tuned: {reason}")
+            notes.append(f"{runner.name} was not fine-tuned and stands behind those that were: {reason}")
             say(notes[-1])
     done = [(runner, runner.tuned) for runner in first if runner.tuned is not None]
     if not done:
         return ordered
-    expected, _ = _estimates([runner for runner, _ in done])
-    places = tuned.order(np.array([right.mean() for _, right in done]), np.array([len(right) for _, right in done]), expected)
+    size = max(set.intersection(*(set(runner.evidence) for runner, _ in done)))  # a larger part makes a better probe
+    same = [replace(runner, evidence={size: runner.evidence[size]}) for runner, _ in done]
+    places = tuned.order(np.array([right.mean() for _, right in done]), np.array([len(right) for _, right in done]), _estimates(same)[0])
     return [*(done[place][0] for place in places), *(runner for runner in ordered if runner.tuned is None)]
 
 
@@ -362,25 +369,24 @@ def _difference(one: _Runner, other: _Runner) -> tuple[float, tuple[float, float
 
 
 def _noise(one: _Runner, other: _Runner) -> bool:
-    low, high = _difference(one, other)[1]
-    return low <= 0 <= high
+    """Whether the other one, which stands behind, is not clearly worse."""
+    return not _difference(one, other)[1][0] > 0
 
 
-def _interval(right: np.ndarray | None) -> tuple[float, float] | None:
-    """The bootstrap's interval of a share, None where there are too few samples for one."""
-    if right is None or not np.isfinite((found := paired.interval(right))[0]):
-        return None
-    return max(0.0, found[0]), min(1.0, found[1])
+def _alike(one: _Runner, other: _Runner) -> bool:
+    """Whether they were judged by the same: with a short fine-tuning or without."""
+    return (one.tuned is None) == (other.tuned is None)
 
 
 def _candidates(ordered: list[_Runner], num_samples: int) -> list[Candidate]:
-    """The table's rows, best first. A group begins with the first model that is clearly worse than the group's first."""
+    """The table's rows, best first. A group begins with the first model that is clearly worse than the group's first, and with
+    the first one that was not fine-tuned."""
     middle, deviation = _estimates(ordered)
     found, head, group = [], ordered[0], 0
     for place, runner in enumerate(ordered):
-        if runner is not head and not _noise(head, runner):
+        if runner is not head and not (_alike(head, runner) and _noise(head, runner)):
             head, group = runner, group + 1
-        gap, interval = _difference(ordered[0], runner)
+        gap, interval = _difference(ordered[0], runner) if _alike(ordered[0], runner) else (None, (np.nan, np.nan))
         evidence, facts = runner.last, runner.known
         assert facts is not None
         low, high = (prior.share(middle[place] + side * 1.96 * deviation[place]) for side in (-1, 1))
@@ -389,7 +395,7 @@ def _candidates(ordered: list[_Runner], num_samples: int) -> list[Candidate]:
                 model=runner.name, place=place + 1, group=group, samples=evidence.samples,
                 expected=prior.share(middle[place]), expected_interval=(low, high),
                 tuned=None if runner.tuned is None else float(runner.tuned.mean()),
-                tuned_interval=_interval(runner.tuned),
+                tuned_interval=None if runner.tuned is None else wilson(int(runner.tuned.sum()), len(runner.tuned)),
                 behind=gap, behind_interval=interval if np.isfinite(interval[0]) else None,
                 scores=evidence.scores, intervals=evidence.intervals, silent=evidence.silent,
                 similarity=runner.similarity, milliseconds=runner.milliseconds, parameters=facts.parameters,

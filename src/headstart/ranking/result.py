@@ -24,9 +24,9 @@ class Candidate:
         expected: the share of right answers that measurement and prior knowledge lead to expect.
         expected_interval: 95 %, of the draw of these samples; not comparable between different ``samples``.
         tuned, tuned_interval: the share of right answers after a short fine-tuning, on two fifths of the samples, and its 95 %
-            interval; None where it was not fine-tuned, or where there are too few samples.
+            interval; None where it was not fine-tuned.
         behind: by how much the best is right more often on the same samples, paired; its 95 % interval, None where there
-            are too few samples for one. Where both were fine-tuned, that is what is compared.
+            are too few samples for one. Where both were fine-tuned, that is what is compared; None where only one was.
         scores, intervals, silent: by scorer: its value, its 95 % interval, and why it says nothing.
         similarity: of the data to what it was pretrained on, 0 to 1, None where the checkpoint does not tell.
         milliseconds: of one sample's features.
@@ -44,7 +44,7 @@ class Candidate:
     expected_interval: tuple[float, float]
     tuned: float | None
     tuned_interval: tuple[float, float] | None
-    behind: float
+    behind: float | None
     behind_interval: tuple[float, float] | None
     scores: dict[str, float]
     intervals: dict[str, tuple[float, float]]
@@ -106,8 +106,10 @@ class Ranking:
         best, tied = self.best, self.tied
         if len(self.candidates) == 1:
             return f"{best.model} is the only candidate: expect about {_percent(best.expected)} right answers from a probe."
-        if len(tied) == 1:
-            second = self.candidates[1]
+        second = self.candidates[1]
+        if len(tied) == 1 and second.behind is None:
+            return f"{best.model} is the only one of the first that could be fine-tuned; notes say why the others could not."
+        if len(tied) == 1 and second.behind is not None:
             return (f"{best.model} is clearly the best: {100 * second.behind:+.1f} points over {second.model} "
                     f"{_points(second.behind_interval)}.")  # fmt: skip
         cheap = min(tied, key=lambda entry: entry.milliseconds)
@@ -128,7 +130,7 @@ class Ranking:
                 "model": _short(entry.model),
                 "expected": f"{_percent(entry.expected)} {_range(entry.expected_interval)}",
                 **({"tuned": _tuned(entry)} if self.approach == "finetune" else {}),
-                "behind": "" if entry.place == 1 else f"{100 * entry.behind:.1f} {_points(entry.behind_interval)}",
+                "behind": "" if entry.place == 1 or entry.behind is None else f"{100 * entry.behind:.1f} {_points(entry.behind_interval)}",
                 "on": str(entry.samples),
                 "LogME": _plain(entry.scores.get("logme")),
                 "task": _plain(entry.scores.get("leep")),

@@ -6,6 +6,7 @@ import numpy as np
 
 from headstart.approaches.finetune import FineTune
 from headstart.data import Dataset, Split
+from headstart.errors import DataError
 from headstart.models.backbone import Backbone
 from headstart.progress import hushed
 from headstart.ranking import prior
@@ -20,11 +21,31 @@ FEWEST = 50  # with fewer there is next to nothing to learn from, and next to no
 STEP = 3.5  # a training step costs about so many forward passes
 
 
-def too_few(samples: int, units: int) -> str:
-    """Why nothing can be learned and judged; "" where it can."""
-    if samples < FEWEST:
-        return f"there are {samples} training samples, and at least {FEWEST} are needed"
-    return f"the samples come from {units} groups, and at least {FOLDS} are needed" if units < FOLDS else ""
+def split(part: Dataset, units: np.ndarray, seed: int) -> tuple[Split, str]:
+    """Samples to learn from, to choose the epoch by and to judge by, the same for every candidate; and what was left out of the last.
+
+    Args:
+        part: n labelled samples.
+        units: (n,) samples of one unit (copies, a patient) are on one side.
+
+    Raises:
+        DataError: too few samples, groups or classes.
+    """
+    if len(part) < FEWEST:
+        raise DataError(f"there are {len(part)} training samples, and at least {FEWEST} are needed")
+    if (groups := len(np.unique(units))) < FOLDS:
+        raise DataError(f"the samples come from {groups} groups, and at least {FOLDS} are needed")
+    numbers = np.unique(np.asarray(part.labels, dtype=str), return_inverse=True)[1]
+    fold = folds(numbers, seed, units)
+    judged, inside = np.flatnonzero(fold > 2), np.flatnonzero(fold <= 2)
+    inner = folds(numbers[inside], seed + 1, units[inside])
+    learned, watched = inside[inner > 0], inside[inner == 0]
+    known = np.isin(numbers[judged], numbers[learned])
+    if len(np.unique(numbers[learned])) < 2 or 2 * known.sum() < len(judged):
+        raise DataError("groups and classes fall together, so that most samples to be judged are of classes that nothing was learned of")
+    left = f"{(~known).sum()} of the {len(judged)} samples to judge a short fine-tuning by are of classes that nothing was learned of"
+    parted = Split(part.subset(learned), part.subset(watched), part.subset(judged[known]))
+    return parted, "" if known.all() else f"{left}: they were left out"
 
 
 def passes(samples: int) -> float:
@@ -36,7 +57,7 @@ def order(shares: np.ndarray, samples: np.ndarray, probed: np.ndarray) -> np.nda
     """(n,) the places of models, the best first.
 
     What a probe leads to expect is prior knowledge of what fine-tuning gives, as published figures are of what a probe gives, and
-    weighs as little: it decides between those that a short fine-tuning cannot tell apart.
+    weighs as little: it tips what is close.
 
     Args:
         shares: (n,) right after a short fine-tuning, each of so many ``samples`` (n,).
@@ -46,21 +67,10 @@ def order(shares: np.ndarray, samples: np.ndarray, probed: np.ndarray) -> np.nda
     return np.argsort(-estimates, kind="stable")
 
 
-def right(backbone: Backbone, part: Dataset, units: np.ndarray, seed: int, store: Store) -> np.ndarray:
-    """(about 2 n / 5,) 1 where the fine-tuned network is right, on samples that all candidates are judged on.
-
-    Three fifths of the samples are learned from, a fifth of which chooses the epoch.
-
-    Args:
-        part: n labelled samples.
-        units: (n,) samples of one unit (copies, a patient) are on one side.
-    """
-    task = Classification.learn(part.labels or [])
-    numbers = np.asarray(task.encode(part.labels or []))
-    fold = folds(numbers, seed, units)
-    judged, inside = np.flatnonzero(fold > 2), np.flatnonzero(fold <= 2)
-    inner = folds(numbers[inside], seed + 1, units[inside])
-    learned, watched, test = (part.subset(rows) for rows in (inside[inner > 0], inside[inner == 0], judged))
+def right(backbone: Backbone, parted: Split, seed: int, store: Store) -> np.ndarray:
+    """(n,) 1 where the fine-tuned network is right about the samples to be judged by."""
+    task = Classification.learn([*(parted.train.labels or []), *(parted.valid.labels or [])])
     with hushed():
-        made = FineTune(epochs=EPOCHS).fit(backbone, task, Split(learned, watched, test), Run(None, seed, store=store))
-    return (np.asarray(made.probabilities(test)).argmax(1) == numbers[judged]).astype(np.float64)
+        made = FineTune(epochs=EPOCHS).fit(backbone, task, parted, Run(None, seed, store=store))
+    answers = np.asarray(made.probabilities(parted.test)).argmax(1)
+    return (answers == np.asarray(task.encode(parted.test.labels or []))).astype(np.float64)

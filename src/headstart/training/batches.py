@@ -86,20 +86,28 @@ class Batches:
     def __call__(self, epoch: int) -> Iterator[Batch]:
         chunks = list(self.chunks(epoch))
         with ThreadPoolExecutor(2) as pool:
-            ahead: deque[tuple[np.ndarray, int, list[Future], list[Future]]] = deque()
-            twice = self.with_plain and bool(self.recipe)
+            ahead: deque[tuple[np.ndarray, int, list[Future]]] = deque()
             for number in range(len(chunks) + 2):
                 if number < len(chunks):
                     chunk = chunks[number]
                     view = self.view(epoch * self._passes + number * self._passes // len(chunks))
-                    changed = [pool.submit(self.sample, int(i), view) for i in chunk]
-                    ahead.append((chunk, view, changed, [pool.submit(self.plain, int(i)) for i in chunk] if twice else []))
+                    ahead.append((chunk, view, [pool.submit(self._shown, int(i), view) for i in chunk]))
                 if number >= 2 and ahead:
-                    chunk, view, changed, plain = ahead.popleft()
-                    inputs = self.backbone.batch([future.result() for future in changed])
-                    same = self.backbone.batch([future.result() for future in plain]) if plain else None
+                    chunk, view, futures = ahead.popleft()
+                    changed, plain = zip(*(future.result() for future in futures), strict=True)
                     device = next(self.backbone.parameters()).device
-                    yield Batch(inputs, torch.from_numpy(self.labels[chunk]).to(device), chunk, view, same)
+                    labels = torch.from_numpy(self.labels[chunk]).to(device)
+                    same = self.backbone.batch(list(plain)) if self._twice else None
+                    yield Batch(self.backbone.batch(list(changed)), labels, chunk, view, same)
+
+    @property
+    def _twice(self) -> bool:
+        """Whether a sample as it is differs from what is shown of it."""
+        return self.with_plain and any(not step.bounds for step in self.steps)
+
+    def _shown(self, place: int, view: int) -> tuple[Any, Any]:
+        """A sample augmented and, where asked for, as it is."""
+        return self.sample(place, view), self.plain(place, view) if self._twice else None
 
     def chunks(self, epoch: int) -> Iterator[np.ndarray]:
         """The places of the samples of each batch of an epoch."""
@@ -149,9 +157,11 @@ class Batches:
         """One sample as the backbone takes it, augmented as in this view."""
         return self.backbone.shape(self.augmented(place, view), whole=bool(self.recipe))
 
-    def plain(self, place: int) -> Any:
-        """One sample as the backbone takes it, without augmentation."""
-        return self.backbone.shape(self._value(place))
+    def plain(self, place: int, view: int) -> Any:
+        """One sample as the backbone takes it, without augmentation but for what bounds its size."""
+        bounding = [step for step in self.steps if step.bounds]
+        value = augment.augmented(self._value(place), np.random.default_rng([self.seed, place, view]), bounding)
+        return self.backbone.shape(value, whole=bool(bounding))
 
     def augmented(self, place: int, view: int) -> Value:
         """The decoded sample as the augmentation of this view shows it; the sample itself without a recipe."""

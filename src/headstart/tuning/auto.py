@@ -32,13 +32,15 @@ class Auto(Choice):
         found, names = evidence.depths(), [stage.name for stage in backbone.stages]
         best, first = peak(found), behind(found)
         told = ", ".join(f"{name} {accuracy:.3f}" for name, (accuracy, _) in zip(names, found, strict=True))
-        why = f"auto takes {spelled(first, self.within)}: linear probes are as good as at any depth from {names[best]} on ({told})"
-        return Gradual(self.within, first, self.decay, self.weight_decay), why
+        chosen = Gradual(self.within, first, self.decay, self.weight_decay)
+        return chosen, f"auto takes {spelled(chosen)}: linear probes are as good as at any depth from {names[best]} on ({told})"
 
 
-def spelled(first: int, within: float = WITHIN) -> str:
+def spelled(chosen: Gradual) -> str:
     """The choice as a tuning that can be asked for by name."""
-    return f"gradual:{within:g}:first={first}"
+    usual = Gradual()
+    others = [f":{name}={value:g}" for name in ("decay", "weight_decay") if (value := getattr(chosen, name)) != getattr(usual, name)]
+    return f"gradual:{chosen.within:g}:first={chosen.first}{''.join(others)}"
 
 
 def peak(depths: Sequence[tuple[float, float]]) -> int:

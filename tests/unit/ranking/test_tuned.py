@@ -14,7 +14,7 @@ import tiny
 from headstart import cli
 from headstart.approaches.finetune import FineTune
 from headstart.data import Dataset, Split
-from headstart.errors import ConfigError, Incompatible
+from headstart.errors import ConfigError, DataError, Incompatible
 from headstart.models.backbone import Backbone
 from headstart.ranking import prior, tuned
 from headstart.store import Store
@@ -26,26 +26,42 @@ def models() -> dict[str, Any]:
     return {name: (lambda seed=seed: tiny.backbone(seed)) for seed, name in enumerate(NAMES)}
 
 
-def test_samples_are_learned_from_or_judged_and_units_stay_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Split] = []
+def test_samples_are_learned_from_or_judged_and_units_stay_together() -> None:
+    parted, left_out = tuned.split(tiny.dataset(30, 1), np.arange(90) // 6, 0)
+    sides = [{int(name.split("/")[1]) // 6 for name in part.names} for part in (parted.train, parted.valid, parted.test)]
+    assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2]) and not left_out
+    assert len(parted.train) + len(parted.valid) + len(parted.test) == 90 and 30 <= len(parted.test) <= 42
 
+
+def test_what_was_not_learned_is_not_judged() -> None:
+    """Of ten groups of one class each some are judged only: their samples say nothing of any model."""
+    data = tiny.dataset(40, 1)
+    labels = [f"class {i // 12}" for i in range(120)]
+    some = 0
+    for seed in range(12):
+        try:
+            parted, left_out = tuned.split(replace(data, labels=[f"class {i // 24}" for i in range(120)]), np.arange(120) // 12, seed)
+        except DataError as problem:
+            assert "classes that nothing was learned of" in str(problem)
+            continue
+        assert set(parted.test.labels or ()) <= set(parted.train.labels or ())
+        assert bool(left_out) == (len(parted.train) + len(parted.valid) + len(parted.test) < 120)
+        some += bool(left_out)
+    assert some
+    with pytest.raises(DataError, match="nothing was learned of"):
+        tuned.split(replace(data, labels=labels), np.arange(120) // 12, 0)
+
+
+def test_the_answers_of_the_network_are_what_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     class Instead:
         def probabilities(self, data: Dataset) -> np.ndarray:
-            return np.eye(3)[[sorted(tiny.LABELS).index(label) for label in data.labels or ()]]
+            return np.eye(3)[[0 if i < 5 else sorted(tiny.LABELS).index(label) for i, label in enumerate(data.labels or ())]]
 
-    def fit(self: FineTune, backbone: Backbone, task: Any, split: Split, run: Any) -> Instead:
-        seen.append(split)
-        return Instead()
-
-    monkeypatch.setattr(FineTune, "fit", fit)
-    data = tiny.dataset(30, 1)
-    units = np.arange(90) // 6
-    found = tuned.right(tiny.backbone(), data, units, 0, Store())
-    [split] = seen
-    sides = [{int(name.split("/")[1]) // 6 for name in part.names} for part in (split.train, split.valid, split.test)]
-    assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
-    assert len(split.train) + len(split.valid) + len(split.test) == 90 and 30 <= len(split.test) <= 42
-    assert found.tolist() == [1.0] * len(split.test)
+    monkeypatch.setattr(FineTune, "fit", lambda *_: Instead())
+    parted, _ = tuned.split(tiny.dataset(30, 1), np.arange(90), 0)
+    found = tuned.right(tiny.backbone(), parted, 0, Store())
+    expected = [float(label == min(tiny.LABELS)) for label in (parted.test.labels or [])[:5]]
+    assert found[:5].tolist() == expected and found[5:].all() and len(found) == len(parted.test)
 
 
 def test_the_best_are_ordered_by_what_they_learn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,8 +71,8 @@ def test_the_best_are_ordered_by_what_they_learn(monkeypatch: pytest.MonkeyPatch
     shares = {order[0]: 0.3, order[1]: 0.9, order[2]: 0.6}
     calls = []
 
-    def right(backbone: Backbone, part: Dataset, units: np.ndarray, seed: int, store: Store) -> np.ndarray:
-        calls.append(len(part))
+    def right(backbone: Backbone, parted: Split, seed: int, store: Store) -> np.ndarray:
+        calls.append(len(parted.train) + len(parted.valid) + len(parted.test))
         return (np.arange(100) < 100 * shares[order[len(calls) - 1]]).astype(float)
 
     monkeypatch.setattr(tuned, "right", right)
@@ -88,6 +104,27 @@ def test_it_really_trains_and_says_what_could_not_be(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(tuned, "right", refused)
     found = hs.rank(tiny.split(20), models(), approach="finetune")
     assert len(found.candidates) == 4 and sum("its weights are frozen" in note for note in found.notes) == 3
+
+
+def test_one_that_cannot_be_tuned_is_not_said_to_be_worse(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = hs.rank(tiny.split(40), models())
+    first = plain.candidates[0].model
+
+    def right(backbone: Backbone, parted: Split, seed: int, store: Store) -> np.ndarray:
+        if calls.append(0) or len(calls) == 1:
+            raise Incompatible("its weights are frozen")
+        return (np.arange(100) < 50).astype(float)
+
+    calls: list[int] = []
+    monkeypatch.setattr(tuned, "right", right)
+    found = hs.rank(tiny.split(40), models(), approach="finetune")
+    failed = found.candidates[2]
+    assert failed.model == first and failed.tuned is None and failed.behind is None and failed.behind_interval is None
+    assert [entry.group for entry in found.candidates[:3]] == [0, 0, 1] and "cannot be told apart" in found.advice
+    calls.clear()
+    alone = hs.rank(tiny.split(40), {name: make for name, make in models().items() if name < "c"}, approach="finetune")
+    assert "only one of the first that could be fine-tuned" in alone.advice and "clearly" not in alone.advice
+    assert str(alone) and alone.to_dict()["candidates"][1].get("behind") is None
 
 
 def test_where_there_is_too_little_the_order_stays() -> None:

@@ -146,6 +146,12 @@ def test_long_recordings_are_cut_in_training(tmp_path: Path) -> None:
     assert batch.inputs["values"].shape[0] * batch.inputs["values"].shape[1] <= 4 * 0.3 * whole
     starts = {batches.augmented(0, view).samples[0] for view in range(8)}  # type: ignore[union-attr]
     assert len(starts) > 4, "another piece in every epoch"
+    beside = Batches(data, np.array([0, 1, 0, 1]), made, 4, ("crop", "gain"), with_plain=True)
+    batch = next(beside(0))
+    assert isinstance(batch.plain, dict) and isinstance(batch.inputs, dict)
+    assert batch.plain["values"].shape == batch.inputs["values"].shape, "as it is, but the same piece"
+    assert not torch.equal(batch.plain["values"], batch.inputs["values"])
+    assert next(Batches(data, np.array([0, 1, 0, 1]), made, 4, ("crop",), with_plain=True)(0)).plain is None
 
 
 def test_try_keeps_what_helps_and_drops_what_hurts(

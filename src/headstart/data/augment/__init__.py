@@ -33,12 +33,14 @@ class Augmentation(ABC):
         order: its place in a recipe, the smallest first.
         paper: where it comes from.
         usual: it rarely does harm, so it is used where nobody chose.
+        bounds: it bounds the size of a sample, so a sample that is shown as it is goes through it as well.
         settled: its defaults are all it needs; one that is not needs a setting that only the user knows.
     """
 
     order: ClassVar[int]
     paper: ClassVar[str]
     usual: ClassVar[bool] = False
+    bounds: ClassVar[bool] = False
     settled: ClassVar[bool] = True
 
     @abstractmethod

@@ -26,6 +26,7 @@ class Crop(Augmentation):
     seconds: float = 15.0
     order: ClassVar[int] = 5
     usual: ClassVar[bool] = True
+    bounds: ClassVar[bool] = True
     paper: ClassVar[str] = "Hershey et al. 2017, arXiv 1609.09430"
 
     def __post_init__(self) -> None:
