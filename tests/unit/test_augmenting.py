@@ -96,14 +96,14 @@ def test_samples_alone_need_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyP
     found = hs.augment(photos(tmp_path / "photos"), measure=False, out=tmp_path / "a.html")
     assert found.recipe == "crop,flip" and found.facts["model"] is None, "the usual ones"
     page = found.report.read_text("utf-8")
-    assert "Do they help?" not in page and page.count("<img") == SAMPLES * (1 + 6 + 1)
+    assert "Do they help?" not in page and page.count("<img") == SAMPLES * (1 + 7 + 1)
 
 
 def test_refusals(tmp_path: Path) -> None:
     data = photos(tmp_path / "photos", 3)
     with pytest.raises(ConfigError, match="neither measuring nor samples"):
         augmenting.augment(data, measure=False, preview=False)
-    with pytest.raises(ConfigError, match="no augmentation 'turn'; there are: colour, crop, flip, randaugment, rotate, scale"):
+    with pytest.raises(ConfigError, match="no augmentation 'turn'; there are: colour, crop, flip, negative, randaugment, rotate, scale"):
         augmenting.augment(data, "turn:3", out=tmp_path / "a.html")
     with pytest.raises(Incompatible, match="nothing to try: samples of the kind 'table' have no augmentations"):
         augmenting.augment(tiny_models.dataset("table", 8), out=tmp_path / "a.html")

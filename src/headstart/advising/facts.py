@@ -17,8 +17,7 @@ from headstart.models.backbone import Backbone
 from headstart.progress import hushed
 from headstart.ranking import domain
 from headstart.ranking.evidence import REPEATS, measured, taken
-from headstart.ranking.folds import folds
-from headstart.ranking.rank import nested
+from headstart.ranking.folds import folds, nested
 from headstart.ranking.scorers import class_numbers, linear
 from headstart.store import Store
 from headstart.tasks import Task

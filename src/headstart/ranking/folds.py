@@ -1,4 +1,4 @@
-"""Folds for cross-validation that all candidates share, so that they can be compared pair by pair."""
+"""Folds and parts of the samples that all candidates share, so that they can be compared pair by pair."""
 
 from __future__ import annotations
 
@@ -36,3 +36,13 @@ def folds(numbers: np.ndarray, seed: int = 0, units: np.ndarray | None = None, m
         held[place] += own
         found[rows] = place
     return found
+
+
+def nested(labels: np.ndarray, seed: int) -> np.ndarray:
+    """An order of the samples (n,) such that every beginning of it holds the classes in about their shares."""
+    rng = np.random.default_rng(seed)
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        place[rows] = (rng.permutation(len(rows)) + rng.random()) / len(rows)
+    return np.argsort(place, kind="stable")

@@ -30,6 +30,7 @@ from headstart.models.backbone import Backbone
 from headstart.progress import say, track
 from headstart.ranking import domain, prior, tuned
 from headstart.ranking.evidence import Evidence, measured, scored
+from headstart.ranking.folds import nested
 from headstart.ranking.result import FINETUNE_PASSES, Candidate, Failure, Ranking
 from headstart.store import Store
 from headstart.tasks._kinds import only_classes
@@ -218,16 +219,6 @@ def parts(samples: int, num_classes: int, num_models: int) -> list[int]:
         found.append(int(size))
         size *= GROWTH
     return [*found, last]
-
-
-def nested(labels: np.ndarray, seed: int) -> np.ndarray:
-    """An order of the samples (n,) such that every beginning of it holds the classes in about their shares."""
-    rng = np.random.default_rng(seed)
-    place = np.empty(len(labels))
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        place[rows] = (rng.permutation(len(rows)) + rng.random()) / len(rows)
-    return np.argsort(place, kind="stable")
 
 
 def ahead(runners: list[_Runner]) -> tuple[list[_Runner], list[_Runner]]:

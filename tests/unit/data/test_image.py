@@ -202,7 +202,7 @@ class TestAugment:
         assert image.augment(value, np.random.default_rng(0), ("crop", "flip", "colour")).shape == (1, 1, 3)
 
     def test_unknown_recipe(self):
-        with pytest.raises(ConfigError, match=r"'blur'.*colour, crop, flip, randaugment"):
+        with pytest.raises(ConfigError, match=r"'blur'.*colour, crop, flip, negative, randaugment"):
             image.augment(scene(5, 5), np.random.default_rng(0), ("crop", "blur"))
 
 

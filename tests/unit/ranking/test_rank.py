@@ -21,7 +21,8 @@ from headstart.errors import ConfigError, DataError, Incompatible, ModelError
 from headstart.models.pictures import PictureBackbone
 from headstart.ranking import domain, prior
 from headstart.ranking.evidence import measured, scored
-from headstart.ranking.rank import ahead, nested, parts
+from headstart.ranking.folds import nested
+from headstart.ranking.rank import ahead, parts
 
 
 def shapes(_network: Any, x: torch.Tensor) -> tuple[torch.Tensor, None]:
