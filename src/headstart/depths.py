@@ -60,7 +60,6 @@ def layers(data: Any, model: str = "auto", *, seed: int = 0, **options: Any) -> 
     from headstart.stagewise import by_depth
     from headstart.tasks import classes_of, learn
     from headstart.tuning import auto
-    from headstart.tuning.gradual import Gradual
 
     settings, store = make_settings(data, model, "probe", seed=seed, **options), Store()
     backbone, why = named_model(settings), ""
@@ -76,4 +75,4 @@ def layers(data: Any, model: str = "auto", *, seed: int = 0, **options: Any) -> 
     found = by_depth(backbone, split.train, labels, len(classes), store, seed)
     pairs = [(depth.accuracy, depth.error) for depth in found]
     return Layers(backbone.reference, split.train.origin or settings.data, len(labels), len(classes), tuple(found),
-                  auto.peak(pairs), auto.spelled(Gradual(auto.WITHIN, auto.behind(pairs))))  # fmt: skip
+                  auto.peak(pairs), auto.spelled(auto.Auto().of(pairs)))  # fmt: skip

@@ -68,3 +68,8 @@ class MissingExtra(HeadstartError, ImportError):
 
 class RunError(HeadstartError, RuntimeError):
     """A run folder is unfinished, tampered with, in use or cannot be written."""
+
+
+def reason(problem: Exception) -> str:
+    """What a problem says; with the name of its kind where the words are not ours."""
+    return str(problem) if isinstance(problem, HeadstartError) else f"{type(problem).__name__}: {problem}"

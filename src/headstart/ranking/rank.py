@@ -20,7 +20,7 @@ from headstart.data import Dataset, Split
 from headstart.data import read as read_data
 from headstart.data.duplicates import clusters, drop_unreadable, joined, scan
 from headstart.data.split import split as split_data
-from headstart.errors import ConfigError, DataError, HeadstartError, Incompatible, ModelError
+from headstart.errors import ConfigError, DataError, Incompatible, ModelError, reason
 from headstart.features.extract import extract
 from headstart.features.table import FeatureTable, Origin
 from headstart.metrics import paired
@@ -126,9 +126,8 @@ def rank(
             except Exception as problem:  # whatever breaks one model, the others go on
                 if isinstance(problem, DataError):
                     raise
-                reason = str(problem) if isinstance(problem, HeadstartError) else f"{type(problem).__name__}: {problem}"
-                failures.append(Failure(runner.name, reason))
-                say(f"{runner.name} is left out: {reason}")
+                failures.append(Failure(runner.name, reason(problem)))
+                say(f"{runner.name} is left out: {reason(problem)}")
         if not left:
             if not done:
                 said = "; ".join(f"{entry.name}: {entry.reason}" for entry in failures)
@@ -273,8 +272,7 @@ def _by_tuning(
         try:
             runner.tuned = tuned.right(_loaded(runner.model), parted, seed, store)
         except Exception as problem:  # whatever breaks one model, the others go on
-            reason = str(problem) if isinstance(problem, HeadstartError) else f"{type(problem).__name__}: {problem}"
-            notes.append(f"{runner.name} was not fine-tuned and stands behind those that were: {reason}")
+            notes.append(f"{runner.name} was not fine-tuned and stands behind those that were: {reason(problem)}")
             say(notes[-1])
     done = [(runner, runner.tuned) for runner in first if runner.tuned is not None]
     if not done:

@@ -159,16 +159,16 @@ class Batches:
 
     def plain(self, place: int, view: int) -> Any:
         """One sample as the backbone takes it, without augmentation but for what bounds its size."""
-        bounding = [step for step in self.steps if step.bounds]
-        value = augment.augmented(self._value(place), np.random.default_rng([self.seed, place, view]), bounding)
-        return self.backbone.shape(value, whole=bool(bounding))
+        bounding = tuple(step for step in self.steps if step.bounds)
+        return self.backbone.shape(self._changed(place, view, bounding), whole=bool(bounding))
 
     def augmented(self, place: int, view: int) -> Value:
         """The decoded sample as the augmentation of this view shows it; the sample itself without a recipe."""
+        return self._changed(place, view, self.steps)
+
+    def _changed(self, place: int, view: int, steps: tuple[Augmentation, ...]) -> Value:
         value = self._value(place)
-        if not self.recipe:
-            return value
-        return augment.augmented(value, np.random.default_rng([self.seed, place, view]), self.steps)
+        return augment.augmented(value, np.random.default_rng([self.seed, place, view]), steps) if steps else value
 
     def _value(self, place: int) -> Value:
         value = self._decoded.get(place)

@@ -15,8 +15,6 @@ from headstart.models.backbone import Backbone
 from headstart.tuning import Choice, Evidence, Tuning
 from headstart.tuning.gradual import Gradual
 
-WITHIN = 0.25
-
 
 @dataclass(frozen=True)
 class Auto(Choice):
@@ -24,16 +22,19 @@ class Auto(Choice):
     within: the share of all epochs after which every stage moves; short, as a softened head begins with small gradients.
     """
 
-    within: float = WITHIN
+    within: float = 0.25
     decay: float = 0.7
     weight_decay: float = 0.01
 
     def choose(self, backbone: Backbone, evidence: Evidence) -> tuple[Tuning, str]:
         found, names = evidence.depths(), [stage.name for stage in backbone.stages]
-        best, first = peak(found), behind(found)
         told = ", ".join(f"{name} {accuracy:.3f}" for name, (accuracy, _) in zip(names, found, strict=True))
-        chosen = Gradual(self.within, first, self.decay, self.weight_decay)
-        return chosen, f"auto takes {spelled(chosen)}: linear probes are as good as at any depth from {names[best]} on ({told})"
+        chosen = self.of(found)
+        return chosen, f"auto takes {spelled(chosen)}: linear probes are as good as at any depth from {names[peak(found)]} on ({told})"
+
+    def of(self, depths: Sequence[tuple[float, float]]) -> Gradual:
+        """What such accuracies by depth, see ``peak``, make it choose."""
+        return Gradual(self.within, behind(depths), self.decay, self.weight_decay)
 
 
 def spelled(chosen: Gradual) -> str:
