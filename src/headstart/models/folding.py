@@ -30,7 +30,12 @@ from headstart.progress import say
 # Largest difference of features and of gradients as a share of their length; a ReLU at its edge turns a gradient off or on.
 CLOSE = (1e-3, 2e-2)
 SAME = "Conv2dSame"  # timm: as TensorFlow pads
-EDGES = (nn.ReLU, nn.ReLU6)
+FUSED = (torch.float32, torch.bfloat16)  # what oneDNN computes in
+NO_EDGE: tuple[str, list[float], str] = ("none", [], "")
+EDGES: dict[type | None, tuple[str, list[float], str]] = {  # as oneDNN names them
+    nn.ReLU: ("relu", [], ""),
+    nn.ReLU6: ("hardtanh", [0.0, 6.0], ""),
+}
 WITH_ACTIVATION = "BatchNormAct2d"  # timm: its activation is in it
 
 
@@ -53,24 +58,41 @@ class ConvolutionAndEdge(torch.autograd.Function):
     """Convolution and ReLU, or ReLU6, by oneDNN in one; only the result is kept for the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, how: tuple[Any, ...], top: float | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, how: tuple[Any, ...], edge: type | None) -> Tensor:
         stride, padding, dilation, groups = how
-        edge = ("relu", [], "") if top is None else ("hardtanh", [0.0, top], "")
-        y: Tensor = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, padding, stride, dilation, groups, *edge)
-        ctx.save_for_backward(x, weight, y)
-        ctx.how, ctx.top = how, top
+        y: Tensor = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, padding, stride, dilation, groups, *EDGES.get(edge, NO_EDGE))
+        ctx.save_for_backward(x, weight, *([y] if edge else []))
+        ctx.how, ctx.edge = how, edge
         return y
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> Any:
-        x, weight, y = ctx.saved_tensors
-        (stride, padding, dilation, groups), aten = ctx.how, torch.ops.aten
-        slope = aten.threshold_backward(slopes[0], y, 0) if ctx.top is None else aten.hardtanh_backward(slopes[0], y, 0, ctx.top)
-        wanted = list(ctx.needs_input_grad[:3])
-        found = aten.convolution_backward(
-            slope, x, weight, [len(weight)], stride, padding, dilation, False, [0, 0], groups, wanted
-        )
-        return (*found, None, None)
+        x, weight, *y = ctx.saved_tensors
+        slope, how, aten = slopes[0], ctx.how, torch.ops.aten
+        if ctx.edge is nn.ReLU:
+            slope = aten.threshold_backward(slope, *y, 0)
+        elif ctx.edge is nn.ReLU6:
+            slope = aten.hardtanh_backward(slope, *y, 0, 6)
+        of_input, of_weight, of_bias = ctx.needs_input_grad[:3]
+        if of_input and _without_kernel(x, how):
+            wide, *_ = _slopes(slope.float(), torch.empty_like(x, dtype=torch.float32), weight.float(), how, [True, False, False])
+            return wide.to(x.dtype), *_slopes(slope, x, weight, how, [False, of_weight, of_bias])[1:], None, None
+        return *_slopes(slope, x, weight, how, [of_input, of_weight, of_bias]), None, None
+
+
+def _slopes(slope: Tensor, x: Tensor, weight: Tensor, how: tuple[Any, ...], wanted: list[bool]) -> tuple[Any, ...]:
+    """Of the input, the weight and the bias of a convolution, None where not ``wanted``."""
+    stride, padding, dilation, groups = how
+    found: tuple[Any, ...] = torch.ops.aten.convolution_backward(
+        slope, x, weight, [len(weight)], stride, padding, dilation, False, [0, 0], groups, wanted
+    )
+    return found
+
+
+def _without_kernel(x: Tensor, how: tuple[Any, ...]) -> bool:
+    """Whether oneDNN goes back through it by its slow reference: depthwise with a stride, in bfloat16, 10 to 80 times as slow as float32."""
+    stride, _, _, groups = how
+    return x.dtype is torch.bfloat16 and groups == x.shape[1] and max(stride) > 1
 
 
 def _all(convolution: nn.Conv2d, norm: nn.BatchNorm2d, activation: nn.Module | None, x: Tensor) -> Tensor:
@@ -86,12 +108,13 @@ def _all(convolution: nn.Conv2d, norm: nn.BatchNorm2d, activation: nn.Module | N
     if type(convolution).__name__ == SAME:
         x, padding = _padded(x, convolution), (0, 0)
     how: tuple[Any, ...] = (convolution.stride, padding, convolution.dilation, convolution.groups)
-    plain = x.device.type == "cpu" and x.dtype is weight.dtype is torch.float32 and not torch.is_autocast_enabled("cpu")
-    if plain and type(activation) in EDGES and torch.backends.mkldnn.is_available():
-        top = 6.0 if type(activation) is nn.ReLU6 else None
-        return ConvolutionAndEdge.apply(x, weight, bias, how, top)  # type: ignore[no-untyped-call, no-any-return]
-    y = functional.conv2d(x, weight, bias, *how)
-    return y if activation is None else activation(y)
+    kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
+    if x.device.type != "cpu" or kind not in FUSED or not torch.backends.mkldnn.is_available():
+        y = functional.conv2d(x, weight, bias, *how)
+        return y if activation is None else activation(y)
+    edge = type(activation) if type(activation) in EDGES else None
+    y = ConvolutionAndEdge.apply(x.to(kind), weight.to(kind), bias.to(kind), how, edge)  # type: ignore[no-untyped-call]
+    return y if edge or activation is None else activation(y)
 
 
 def _passed(module: nn.Module, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
@@ -127,7 +150,7 @@ def trios(backbone: Backbone, inputs: Inputs) -> list[Trio]:
             calls.append((module, entered[id(module)], (id(output), output._version)))
             held.append(output)
 
-    watched = [part for part in backbone.network.modules() if isinstance(part, (nn.Conv2d, nn.BatchNorm2d, *EDGES))]
+    watched = [part for part in backbone.network.modules() if isinstance(part, (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.ReLU6))]
     hooks = [part.register_forward_pre_hook(before) for part in watched]
     hooks += [part.register_forward_hook(after) for part in watched]
     try:
@@ -151,7 +174,7 @@ def trios(backbone: Backbone, inputs: Inputs) -> list[Trio]:
             continue
         inside = type(norm).__name__ == WITH_ACTIVATION
         activation = norm.act if inside else readers.get(normed, (None, None))[0]
-        if not inside and not isinstance(activation, EDGES):
+        if not inside and not isinstance(activation, (nn.ReLU, nn.ReLU6)):
             activation = None
         found.append(Trio(module, norm, activation, inside))  # type: ignore[arg-type]
     return found

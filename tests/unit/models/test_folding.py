@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 import tiny
 from headstart.approaches.finetune import FineTune
+from headstart.models import folding
 from headstart.models.backbone import Backbone
 from headstart.models.folding import folded, trios
 from headstart.models.pictures import PictureBackbone
+from headstart.models.precision import bfloat16_is_native
 from headstart.models.zoo import assemble
 from headstart.training import memory
 from headstart.training.memory import kept_memory
@@ -76,22 +78,61 @@ def test_every_gradient_by_itself_in_double_precision() -> None:
             torch.testing.assert_close(got, expected, rtol=1e-6, atol=1e-9)
 
 
-def test_convolution_and_edge_against_its_parts() -> None:
-    from headstart.models.folding import ConvolutionAndEdge
+def convolved(edge: type[nn.Module] | None, groups: int, kind: torch.dtype, compute: torch.dtype) -> tuple[list[Tensor], list[Tensor]]:
+    """Output and slopes of input, weight and bias: of the convolution and edge in one, and of its parts."""
+    sow(7)
+    x = (3 * torch.randn(2, 4, 9, 9)).contiguous(memory_format=torch.channels_last)
+    weight, bias, aim = 3 * torch.randn(4, 4 // groups, 3, 3), torch.randn(4), torch.randn(2, 4, 5, 5)
+    how, found = ((2, 2), (1, 1), (1, 1), groups), []
+    for own in (kind, compute):
+        given = [part.to(kind).to(own).requires_grad_() for part in (x, weight, bias)]
+        if own is kind:
+            y = folding.ConvolutionAndEdge.apply(*given, how, edge)
+        else:
+            y = (edge or nn.Identity)()(nn.functional.conv2d(*given, *how))
+        found.append([y.detach(), *torch.autograd.grad((y * aim.to(own)).sum(), given)])
+    return found[0], found[1]
 
-    for top, groups in ((None, 1), (6.0, 1), (6.0, 4)):
-        sow(7)
-        x = (3 * torch.randn(2, 4, 9, 9)).contiguous(memory_format=torch.channels_last).requires_grad_()
-        weight, bias = (3 * torch.randn(8, 4 // groups, 3, 3)).requires_grad_(), torch.randn(8, requires_grad=True)
-        how = ((2, 2), (1, 1), (1, 1), groups)
-        plain = torch.nn.functional.conv2d(x, weight, bias, *how).clamp(0, top)
-        assert bool((plain == 6).any()) == (top == 6)
-        both = ConvolutionAndEdge.apply(x, weight, bias, how, top)
-        torch.testing.assert_close(both, plain, rtol=1e-4, atol=1e-4)
-        aim = torch.randn_like(plain)
-        for got, expected in zip(torch.autograd.grad((both * aim).sum(), (x, weight, bias)),
-                                 torch.autograd.grad((plain * aim).sum(), (x, weight, bias)), strict=True):  # fmt: skip
-            torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("edge", [None, nn.ReLU, nn.ReLU6])
+def test_convolution_and_edge_against_its_parts(edge: type[nn.Module] | None, groups: int) -> None:
+    got, wanted = convolved(edge, groups, torch.float32, torch.float64)
+    for one, other in zip(got, wanted, strict=True):
+        torch.testing.assert_close(one, other.float(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(not bfloat16_is_native(torch.device("cpu")), reason="this processor does not compute in bfloat16")
+@pytest.mark.parametrize("edge", [None, nn.ReLU, nn.ReLU6])
+def test_back_through_depthwise_with_a_stride_in_bfloat16(edge: type[nn.Module] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """oneDNN has no kernel for that, so the slope of the input, and that alone, is computed in float32."""
+    asked = []
+    original = folding._slopes
+    monkeypatch.setattr(folding, "_slopes", lambda *given: (asked.append((given[0].dtype, given[-1])), original(*given))[1])
+    got, wanted = convolved(edge, 4, torch.bfloat16, torch.float64)
+    assert asked == [(torch.float32, [True, False, False]), (torch.bfloat16, [False, True, True])]
+    for one, other in zip(got, wanted, strict=True):
+        assert one.dtype is torch.bfloat16
+        assert float((one.double() - other).norm() / other.norm()) < 0.02
+    asked.clear()
+    convolved(edge, 2, torch.bfloat16, torch.float64)
+    assert asked == [(torch.bfloat16, [True, True, True])]
+
+
+@pytest.mark.skipif(not bfloat16_is_native(torch.device("cpu")), reason="this processor does not compute in bfloat16")
+def test_what_is_folded_computes_in_the_precision_of_the_training() -> None:
+    backbone, x = made("timm/mobilenetv2_035"), pixels()
+    with torch.no_grad():
+        vector = backbone(x).vector
+    kinds = set()
+    for part in backbone.modules():
+        if isinstance(part, nn.Conv2d):
+            part.register_forward_hook(lambda module, given, output: kinds.add(output.dtype))
+    with folded(backbone, x), Run().autocast, torch.no_grad():
+        kinds.clear()
+        rounded = backbone(x).vector
+    assert kinds == {torch.bfloat16}
+    assert float((rounded - vector).norm() / vector.norm()) < 0.1
 
 
 def test_norms_in_training_mode_gather_their_statistics() -> None:
