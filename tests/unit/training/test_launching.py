@@ -4,12 +4,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from pyarrow import parquet
 from typer.main import get_command
 
 import headstart as hs
 from headstart import cli, launching, progress
 from headstart.errors import ConfigError
+from headstart.models.precision import bfloat16_is_native
 from test_end_to_end import COLOURS, make_photos
 from tiny import environment, saved
 
@@ -65,9 +67,10 @@ def test_accelerate_launch_fits_as_one_process_does(tmp_path: Path) -> None:
         for name in ("one", "two")
     )
     assert [row["epoch"] for row in two] == [row["epoch"] for row in one]
+    close = 1e-2 if bfloat16_is_native(torch.device("cpu")) else 1e-4  # a share of the batch is rounded in another order
     for mine, other in zip(one, two, strict=True):
         for name in ("train_loss", "valid_loss", "valid_accuracy"):
-            assert other.get(name) == pytest.approx(mine.get(name), abs=1e-4), (name, mine["epoch"])
+            assert other.get(name) == pytest.approx(mine.get(name), abs=close), (name, mine["epoch"])
     assert done.stderr.count("training on 2 processes") == 1 and done.stderr.count("epoch 2/2") == 1
     assert {path.name for path in (tmp_path / "two").iterdir()} == {path.name for path in (tmp_path / "one").iterdir()}
 
