@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headstart.models.backbone import Backbone
     from headstart.store import Store
 
+
 def truth(work: Path, names: Iterable[str], seed: int, *, tuned: bool, rows: int | None = None) -> dict[str, Any]:
     """Set -> candidate -> {"probed", "tuned", "tune_seconds"}, the last of the processor; kept in ``work``."""
     from headstart.store import Store

@@ -32,7 +32,7 @@ CLOSE = (1e-3, 2e-2)
 SAME = "Conv2dSame"  # timm: as TensorFlow pads
 FUSED = (torch.float32, torch.bfloat16)  # what oneDNN computes in
 NO_EDGE: tuple[str, list[float], str] = ("none", [], "")
-EDGES: dict[type | None, tuple[str, list[float], str]] = {  # as oneDNN names them
+EDGES: dict[type[nn.Module], tuple[str, list[float], str]] = {  # as oneDNN names them
     nn.ReLU: ("relu", [], ""),
     nn.ReLU6: ("hardtanh", [0.0, 6.0], ""),
 }
@@ -58,9 +58,9 @@ class ConvolutionAndEdge(torch.autograd.Function):
     """Convolution and ReLU, or ReLU6, by oneDNN in one; only the result is kept for the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, how: tuple[Any, ...], edge: type | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, how: tuple[Any, ...], edge: type[nn.Module] | None) -> Tensor:
         stride, padding, dilation, groups = how
-        y: Tensor = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, padding, stride, dilation, groups, *EDGES.get(edge, NO_EDGE))
+        y: Tensor = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, padding, stride, dilation, groups, *(EDGES[edge] if edge else NO_EDGE))
         ctx.save_for_backward(x, weight, *([y] if edge else []))
         ctx.how, ctx.edge = how, edge
         return y
@@ -150,7 +150,7 @@ def trios(backbone: Backbone, inputs: Inputs) -> list[Trio]:
             calls.append((module, entered[id(module)], (id(output), output._version)))
             held.append(output)
 
-    watched = [part for part in backbone.network.modules() if isinstance(part, (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.ReLU6))]
+    watched = [part for part in backbone.network.modules() if isinstance(part, (nn.Conv2d, nn.BatchNorm2d, *EDGES))]
     hooks = [part.register_forward_pre_hook(before) for part in watched]
     hooks += [part.register_forward_hook(after) for part in watched]
     try:
@@ -174,7 +174,7 @@ def trios(backbone: Backbone, inputs: Inputs) -> list[Trio]:
             continue
         inside = type(norm).__name__ == WITH_ACTIVATION
         activation = norm.act if inside else readers.get(normed, (None, None))[0]
-        if not inside and not isinstance(activation, (nn.ReLU, nn.ReLU6)):
+        if not inside and not isinstance(activation, tuple(EDGES)):
             activation = None
         found.append(Trio(module, norm, activation, inside))  # type: ignore[arg-type]
     return found
