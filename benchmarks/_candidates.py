@@ -72,11 +72,13 @@ def texts(work: Path) -> dict[str, Callable[[], Backbone]]:
         raise shared.Skip("HEADSTART_MINILM does not name a folder with the checkpoint all-MiniLM-L6-v2")
 
     def changed(layers: int = 6, pretrained: bool = True, **card: Any) -> Backbone:
+        from headstart.models.backbone import stages_of
         from headstart.training.run import sow
 
         sow(0, 0)
         made = models.load(f"transformers:{place}", pretrained=pretrained)
         made.network.encoder.layer = made.network.encoder.layer[:layers]
+        made.stages = stages_of(made.network)
         made.card = made.card.replace(**card)
         if "maximum_length" in card:
             made.limit = card["maximum_length"]

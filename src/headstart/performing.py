@@ -100,7 +100,9 @@ def perform(
         together.check(shared, learn(split.task, split.train.labels or []), split)
     why_model = f"you asked for the model {settings.model}"
     if backbone is None:
-        backbone, _, why_model = advise.chosen(split, store, settings.seed)
+        backbone, _, why_model = advise.chosen(
+            split, store, settings.seed, approach="finetune" if settings.approach.get("name") == "finetune" else "probe"
+        )
     defaults.suits(backbone, split.train)
     split = replace(split, notes=(*split.notes, *defaults.cut_notes(backbone, split)))
     with runs.opened(folder, settings) as work:

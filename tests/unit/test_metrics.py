@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn import metrics as reference
 
+from headstart.metrics import paired
 from headstart.metrics.classification import calibration_error, log_loss, scores, wilson
 
 
@@ -68,3 +69,12 @@ def test_calibrated_predictions_have_a_small_error() -> None:
     actual = (rng.random(20000)[:, None] > probabilities.cumsum(1)).sum(1)
     assert calibration_error(probabilities, actual) < 0.02  # noise
     assert calibration_error(np.eye(3)[probabilities.argmax(1)], actual) > 0.2
+
+
+@pytest.mark.parametrize("number", [25, 100, 251, 2003])
+def test_a_paired_interval_is_that_of_one_draw_after_the_other(number: int) -> None:
+    """Samples are drawn in chunks; sizes whose chunks do not divide the draws are among these."""
+    differences = np.random.default_rng(1).choice([-1, 0, 1 / 3, 1.0], size=number)
+    rng = np.random.default_rng(7)
+    means = [differences[rng.integers(number, size=number)].mean() for _ in range(paired.DRAWS)]
+    assert paired.interval(differences, seed=7) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=1e-12)

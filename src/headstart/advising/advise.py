@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from headstart import defaults, models
 from headstart.advising.facts import Facts, facts
@@ -137,14 +137,14 @@ def judged(
 
 
 def chosen(
-    split: Split, store: Store, seed: int, candidates: Sequence[str | Backbone] = ()
+    split: Split, store: Store, seed: int, candidates: Sequence[str | Backbone] = (), approach: Literal["probe", "finetune"] = "probe"
 ) -> tuple[Backbone, Ranking | None, str]:
-    """The model that the advice is about: the best of several, ranked on the training samples, or the usual one; and why."""
+    """The model that the advice is about: the best of several, ranked on the training samples for the approach, or the usual one; and why."""
     if not candidates and split.train.modality in catalog.MODALITIES and split.task == "classification":
         here = catalog.find(catalog.Wanted(split.train.modality, here=True))
         candidates = [entry.reference for entry in here][:MOST_MODELS] if len(here) > 1 else []
     if len(candidates) > 1:
-        ranking = rank(split, candidates, seed=seed, store=store)
+        ranking = rank(split, candidates, seed=seed, store=store, approach=approach)
         best = ranking.best.model
         made = next((c for c in candidates if isinstance(c, Backbone) and c.reference == best), None)
         backbone = made or models.load(best)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 DRAWS = 4000
+AT_ONCE = 500_000  # numbers drawn at once, 4 MB
 LEAST = 25  # samples; with fewer, the tails of the bootstrap say nothing
 
 
@@ -16,7 +17,10 @@ def interval(differences: np.ndarray, *, confidence: float = 0.95, seed: int = 0
     if len(differences) < LEAST:
         return -np.inf, np.inf
     rng = np.random.default_rng(seed)
-    means = np.array([differences[rng.integers(len(differences), size=len(differences))].mean() for _ in range(DRAWS)])
+    number = len(differences)
+    chunk = max(1, AT_ONCE // number)
+    means = np.concatenate([differences[rng.integers(number, size=(min(chunk, DRAWS - begun), number))].mean(1)
+                            for begun in range(0, DRAWS, chunk)])  # fmt: skip
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)

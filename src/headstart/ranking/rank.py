@@ -2,7 +2,8 @@
 
 Successive halving (Jamieson and Talwalkar 2016, arXiv 1502.07943): all candidates are judged on a small part of the
 training samples; the better half, and who cannot be told from the best, are judged on more. All features come from the one
-feature cache. A candidate that fails is shown with its reason, and the others go on.
+feature cache. A candidate that fails is shown with its reason, and the others go on. Where the model is to be fine-tuned, the best of its
+stages counts beside its last features.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import numpy as np
 import torch
 
 from headstart import models as zoo
+from headstart.approaches import check
+from headstart.approaches.finetune import FineTune
 from headstart.data import Dataset, Split
 from headstart.data import read as read_data
 from headstart.data.duplicates import clusters, drop_unreadable, joined, scan
@@ -24,11 +27,10 @@ from headstart.errors import ConfigError, DataError, Incompatible, ModelError, r
 from headstart.features.extract import extract
 from headstart.features.table import FeatureTable, Origin
 from headstart.metrics import paired
-from headstart.metrics.classification import wilson
 from headstart.models import catalog
 from headstart.models.backbone import Backbone
 from headstart.progress import say, track
-from headstart.ranking import domain, prior, tuned
+from headstart.ranking import domain, prior, stages
 from headstart.ranking.evidence import Evidence, measured, scored
 from headstart.ranking.folds import nested
 from headstart.ranking.result import FINETUNE_PASSES, Candidate, Failure, Ranking
@@ -41,7 +43,6 @@ MOST = 2000  # samples of the last part; with many classes 5 times their number,
 AHEAD = 0.75  # at most this share of the candidates goes on, however many cannot be told from the best
 SEARCHED = 12  # candidates of a search
 TIMED = 8  # samples whose computation is timed
-TUNED = 3  # candidates that are fine-tuned for a while, where the model is to be fine-tuned
 
 Model = str | Backbone | Callable[[], Backbone]
 
@@ -57,7 +58,8 @@ class _Runner:
     known: prior.Known | None = None
     milliseconds: float = 0.0
     similarity: float | None = None
-    tuned: np.ndarray | None = None  # (n,) which samples it got right after a short fine-tuning
+    stage: stages.Best | None = None  # of the last part; where the model is to be fine-tuned and its stages can be watched
+    unseen: str = ""  # why they cannot
 
     @property
     def last(self) -> Evidence:
@@ -89,9 +91,9 @@ def rank(
         shots: training samples a class, None for all.
         store: the feature cache; by default the usual one.
         on_bad: "error" stops at samples that cannot be read, "skip" leaves them out and says which.
-        approach: what the model is wanted for. With "finetune" the three best are fine-tuned for two epochs on three fifths of
-            at most 600 samples (5 a class where there are many), and ordered by what they get right of the others; what a probe gets
-            right tips what is close.
+        approach: what the model is wanted for. For "finetune" a linear probe is tried on the output of every stage, and the best stage
+            counts by a third, where it is better than the last features: fine-tuning can bring to the end what is known before it.
+            Models that cannot be fine-tuned fail.
         reading: ``labels``, ``paths``, ``text``, ``group``, ``modality``, as for ``hs.read``.
 
     Raises:
@@ -121,7 +123,7 @@ def rank(
         started = time.perf_counter()
         for runner in track(racing, f"ranking on {size} samples", len(racing)):
             try:
-                _judge(runner, train.subset(rows), units[rows], seed, store)
+                _judge(runner, train.subset(rows), units[rows], seed, store, approach)
                 left.append(runner)
             except Exception as problem:  # whatever breaks one model, the others go on
                 if isinstance(problem, DataError):
@@ -146,9 +148,7 @@ def rank(
         runner.evidence[size] = scored(runner.last, runner.table, costly=survived)
     ordered = _ordered(racing) + [r for size in sorted({max(d.evidence) for d in done}, reverse=True)
                                   for r in _ordered([d for d in done if max(d.evidence) == size])]  # fmt: skip
-    if approach == "finetune":
-        rows = order[: min(sizes[-1], max(tuned.MOST, 5 * (int(labels.max()) + 1)))]
-        ordered = _by_tuning(ordered, train.subset(rows), units[rows], seed, store, notes)
+    notes += [f"{r.name} is judged by its last features alone: {r.unseen}" for r in ordered if r.unseen]
     candidates = _candidates(ordered, len(train))
     return Ranking(
         train.origin, train.modality, len(train), int(labels.max()) + 1, tuple(candidates), tuple(failures),
@@ -253,42 +253,12 @@ def _units(train: Dataset, store: Store) -> np.ndarray:
     return joined(groups, np.stack([np.arange(len(alike)), alike], axis=1))
 
 
-def _by_tuning(
-    ordered: list[_Runner], part: Dataset, units: np.ndarray, seed: int, store: Store, notes: list[str]
-) -> list[_Runner]:
-    """The best of them in the order of what they get right after a short fine-tuning, then the others as they were."""
-    try:
-        parted, left_out = tuned.split(part, units, seed)
-    except DataError as problem:
-        notes.append(f"nothing was fine-tuned, so the order is that for a probe: {problem}")
-        say(notes[-1])
-        return ordered
-    if left_out:
-        notes.append(left_out)
-        say(left_out)
-    first = ordered[:TUNED]
-    say(f"fine-tuning the first {len(first)} for a while takes about {sum(tuned.passes(len(part)) * r.milliseconds for r in first) / 1000:.0f} s")
-    for runner in track(first, "fine-tuning for a while", len(first)):
-        try:
-            runner.tuned = tuned.right(_loaded(runner.model), parted, seed, store)
-        except Exception as problem:  # whatever breaks one model, the others go on
-            notes.append(f"{runner.name} was not fine-tuned and stands behind those that were: {reason(problem)}")
-            say(notes[-1])
-    done = [(runner, runner.tuned) for runner in first if runner.tuned is not None]
-    if not done:
-        return ordered
-    size = max(set.intersection(*(set(runner.evidence) for runner, _ in done)))  # a larger part makes a better probe
-    same = [replace(runner, evidence={size: runner.evidence[size]}) for runner, _ in done]
-    places = tuned.order(np.array([right.mean() for _, right in done]), np.array([len(right) for _, right in done]), _estimates(same)[0])
-    return [*(done[place][0] for place in places), *(runner for runner in ordered if runner.tuned is None)]
-
-
 def _loaded(model: Model) -> Backbone:
     made = zoo.load(model) if isinstance(model, str) else model
     return made if isinstance(made, Backbone) else made()
 
 
-def _judge(runner: _Runner, part: Dataset, units: np.ndarray, seed: int, store: Store) -> None:
+def _judge(runner: _Runner, part: Dataset, units: np.ndarray, seed: int, store: Store, approach: str) -> None:
     """Load the candidate, compute what the cache lacks, measure. The network is not held any longer than that."""
     model = runner.model
     reference = model if isinstance(model, str) else None
@@ -298,14 +268,29 @@ def _judge(runner: _Runner, part: Dataset, units: np.ndarray, seed: int, store: 
             f"it takes samples of the kind {backbone.card.modality!r}, and the data holds samples of the kind "
             f"{part.modality!r}. Choose among: headstart models --modality {part.modality}"
         )
+    if approach == "finetune":
+        check(FineTune(), backbone)
     if runner.known is None:
         runner.known = prior.known(backbone, reference)
         runner.milliseconds = milliseconds(backbone, part)
         runner.similarity = domain.similarity(backbone, part, seed)
-    table = extract(backbone, part, store)
+    table, runner.stage = _seen(runner, backbone, part, units, seed, store) if approach == "finetune" else (extract(backbone, part, store), None)
     origin = Origin(runner.known.parameters, runner.known.published, source_probabilities(backbone, table.vectors))
     runner.table = replace(table, origin=origin)
-    runner.evidence[len(part)] = measured(runner.table, units, seed)
+    evidence = measured(runner.table, units, seed)
+    runner.evidence[len(part)] = replace(evidence, right=stages.weighed(evidence, runner.stage)) if runner.stage else evidence
+
+
+def _seen(
+    runner: _Runner, backbone: Backbone, part: Dataset, units: np.ndarray, seed: int, store: Store
+) -> tuple[FeatureTable, stages.Best | None]:
+    """The features and the best stage; without that, where stages cannot be watched, which is kept to be said."""
+    if not runner.unseen:
+        try:
+            return stages.table(backbone, part, units, seed, store)
+        except Incompatible as problem:
+            runner.unseen = str(problem)
+    return extract(backbone, part, store), None
 
 
 def milliseconds(backbone: Backbone, part: Dataset) -> float:
@@ -346,12 +331,7 @@ def _ordered(runners: list[_Runner]) -> list[_Runner]:
 
 
 def _difference(one: _Runner, other: _Runner) -> tuple[float, tuple[float, float]]:
-    """How much more often the one is right, on the largest part that both were judged on, and its interval.
-
-    Where both were fine-tuned, that is what is compared.
-    """
-    if one.tuned is not None and other.tuned is not None:
-        return float((one.tuned - other.tuned).mean()), paired.interval(one.tuned - other.tuned)
+    """How much more often the one is right, on the largest part that both were judged on, and its interval."""
     size = max(set(one.evidence) & set(other.evidence))
     gaps = one.evidence[size].right - other.evidence[size].right
     return float(gaps.mean()), paired.interval(gaps)
@@ -362,20 +342,14 @@ def _noise(one: _Runner, other: _Runner) -> bool:
     return not _difference(one, other)[1][0] > 0
 
 
-def _alike(one: _Runner, other: _Runner) -> bool:
-    """Whether they were judged by the same: with a short fine-tuning or without."""
-    return (one.tuned is None) == (other.tuned is None)
-
-
 def _candidates(ordered: list[_Runner], num_samples: int) -> list[Candidate]:
-    """The table's rows, best first. A group begins with the first model that is clearly worse than the group's first, and with
-    the first one that was not fine-tuned."""
+    """The table's rows, best first. A group begins with the first model that is clearly worse than the group's first."""
     middle, deviation = _estimates(ordered)
     found, head, group = [], ordered[0], 0
     for place, runner in enumerate(ordered):
-        if runner is not head and not (_alike(head, runner) and _noise(head, runner)):
+        if runner is not head and not _noise(head, runner):
             head, group = runner, group + 1
-        gap, interval = _difference(ordered[0], runner) if _alike(ordered[0], runner) else (None, (np.nan, np.nan))
+        gap, interval = _difference(ordered[0], runner)
         evidence, facts = runner.last, runner.known
         assert facts is not None
         low, high = (prior.share(middle[place] + side * 1.96 * deviation[place]) for side in (-1, 1))
@@ -383,8 +357,7 @@ def _candidates(ordered: list[_Runner], num_samples: int) -> list[Candidate]:
             Candidate(
                 model=runner.name, place=place + 1, group=group, samples=evidence.samples,
                 expected=prior.share(middle[place]), expected_interval=(low, high),
-                tuned=None if runner.tuned is None else float(runner.tuned.mean()),
-                tuned_interval=None if runner.tuned is None else wilson(int(runner.tuned.sum()), len(runner.tuned)),
+                stage=runner.stage.stage if runner.stage else "", stage_accuracy=runner.stage.accuracy if runner.stage else None,
                 behind=gap, behind_interval=interval if np.isfinite(interval[0]) else None,
                 scores=evidence.scores, intervals=evidence.intervals, silent=evidence.silent,
                 similarity=runner.similarity, milliseconds=runner.milliseconds, parameters=facts.parameters,

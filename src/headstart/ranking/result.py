@@ -21,12 +21,13 @@ class Candidate:
         place: 1 for the best.
         group: 0 for those that cannot be told from the best; differences inside a group are noise.
         samples: how many samples it was judged on; those that fell behind early saw fewer.
-        expected: the share of right answers that measurement and prior knowledge lead to expect.
+        expected: the share of right answers that measurement and prior knowledge lead to expect of a probe. For fine-tuning the best
+            stage counts by a third, where it is better: a measure to order models by, and no forecast.
         expected_interval: 95 %, of the draw of these samples; not comparable between different ``samples``.
-        tuned, tuned_interval: the share of right answers after a short fine-tuning, on two fifths of the samples, and its 95 %
-            interval; None where it was not fine-tuned.
+        stage, stage_accuracy: ranked for fine-tuning: the stage whose output tells the classes best, and the share that a probe of it
+            gets right; "" and None where stages were not looked at.
         behind: by how much the best is right more often on the same samples, paired; its 95 % interval, None where there
-            are too few samples for one. Where both were fine-tuned, that is what is compared; None where only one was.
+            are too few samples for one.
         scores, intervals, silent: by scorer: its value, its 95 % interval, and why it says nothing.
         similarity: of the data to what it was pretrained on, 0 to 1, None where the checkpoint does not tell.
         milliseconds: of one sample's features.
@@ -42,9 +43,9 @@ class Candidate:
     samples: int
     expected: float
     expected_interval: tuple[float, float]
-    tuned: float | None
-    tuned_interval: tuple[float, float] | None
-    behind: float | None
+    stage: str
+    stage_accuracy: float | None
+    behind: float
     behind_interval: tuple[float, float] | None
     scores: dict[str, float]
     intervals: dict[str, tuple[float, float]]
@@ -105,11 +106,10 @@ class Ranking:
         """What follows, in a sentence or two."""
         best, tied = self.best, self.tied
         if len(self.candidates) == 1:
-            return f"{best.model} is the only candidate: expect about {_percent(best.expected)} right answers from a probe."
+            probe = best.scores["linear"] if self.approach == "finetune" else best.expected
+            return f"{best.model} is the only candidate: expect about {_percent(probe)} right answers from a probe."
         second = self.candidates[1]
-        if len(tied) == 1 and second.behind is None:
-            return f"{best.model} is the only one of the first that could be fine-tuned; notes say why the others could not."
-        if len(tied) == 1 and second.behind is not None:
+        if len(tied) == 1:
             return (f"{best.model} is clearly the best: {100 * second.behind:+.1f} points over {second.model} "
                     f"{_points(second.behind_interval)}.")  # fmt: skip
         cheap = min(tied, key=lambda entry: entry.milliseconds)
@@ -128,9 +128,8 @@ class Ranking:
             {
                 "": f"{entry.place}{'=' if self._shares(entry) else ''}",
                 "model": _short(entry.model),
-                "expected": f"{_percent(entry.expected)} {_range(entry.expected_interval)}",
-                **({"tuned": _tuned(entry)} if self.approach == "finetune" else {}),
-                "behind": "" if entry.place == 1 or entry.behind is None else f"{100 * entry.behind:.1f} {_points(entry.behind_interval)}",
+                **self._measured(entry),
+                "behind": "" if entry.place == 1 else f"{100 * entry.behind:.1f} {_points(entry.behind_interval)}",
                 "on": str(entry.samples),
                 "LogME": _plain(entry.scores.get("logme")),
                 "task": _plain(entry.scores.get("leep")),
@@ -144,6 +143,13 @@ class Ranking:
             }
             for entry in self.candidates
         ]
+
+    def _measured(self, entry: Candidate) -> dict[str, str]:
+        counts = f"{_percent(entry.expected)} {_range(entry.expected_interval)}"
+        if self.approach == "probe":
+            return {"expected": counts}
+        stage = "" if entry.stage_accuracy is None else f"{_percent(entry.stage_accuracy)} {entry.stage}"
+        return {"weighed": counts, "probe of the end": _percent(entry.scores["linear"]), "of the best stage": stage}
 
     def _shares(self, entry: Candidate) -> bool:
         return sum(other.group == entry.group for other in self.candidates) > 1
@@ -169,11 +175,6 @@ def _short(name: str) -> str:
 
 def _percent(value: float) -> str:
     return f"{100 * value:.1f} %"
-
-
-def _tuned(entry: Candidate) -> str:
-    interval = "" if entry.tuned_interval is None else f" {_range(entry.tuned_interval)}"
-    return "" if entry.tuned is None else f"{_percent(entry.tuned)}{interval}"
 
 
 def _range(pair: tuple[float, float]) -> str:

@@ -24,7 +24,7 @@ def rank(
     search: Annotated[str, typer.Option(help="Words: the models of the catalogue that they find.")] = "",
     seed: Annotated[int, typer.Option(help="Of the split, as for fit.", min=0)] = 0,
     shots: Annotated[int | None, typer.Option(help="Training samples a class.")] = None,
-    approach: Annotated[str, typer.Option(help="What for: probe, or finetune: the best three are fine-tuned for a while.")] = "probe",
+    approach: Annotated[str, typer.Option(help="What for: probe, or finetune: what stages before the last know counts, too.")] = "probe",
     report: Annotated[Path | None, typer.Option(help="Also write a page with everything that was measured.")] = None,
     on_bad: OnBad = "error",
     labels: Labels = None,

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from headstart.advising import advise
 from headstart.advising.facts import Facts, doubled, facts
 from headstart.advising.tree import TREE, Leaf, Question, questions, walk
 from headstart.errors import DataError, Incompatible
+from headstart.ranking.rank import rank
 from headstart.report.pages import render_page
 
 PLAIN = Facts(
@@ -179,3 +181,18 @@ def test_the_verb(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli.app, [*words, "--json"])
     assert done.exit_code == 2 and "broken.png" in json.loads(done.stdout.strip().splitlines()[-1])["error"]
     assert CliRunner().invoke(cli.app, [*words, "--on-bad", "skip"]).exit_code == 0
+
+
+def test_fit_ranks_for_what_it_is_asked_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = [str(tiny.saved(tmp_path / "model")), f"{tmp_path / 'model'}?input_size=3,16,16"]
+    monkeypatch.setattr(advise.catalog, "find", lambda _: [SimpleNamespace(reference=place) for place in places])
+    asked: list[str] = []
+
+    def ranked(*args: Any, **settings: Any) -> Any:
+        asked.append(settings["approach"])
+        return rank(*args, **settings)
+
+    monkeypatch.setattr(advise, "rank", ranked)
+    for number, approach in enumerate((hs.FineTune(epochs=1), "probe")):
+        hs.fit(tiny.dataset(20), "auto", approach, out=tmp_path / str(number), baseline="none")
+    assert asked == ["finetune", "probe"]
