@@ -37,7 +37,7 @@ PATHS = ("scaled", "whole", "plain")  # the fast network on pictures decoded at 
 
 
 def extract(
-    backbone: Backbone, dataset: Dataset, store: Store | None = None, *, fast: bool = True, twins: bool = False
+    backbone: Backbone, dataset: Dataset, store: Store | None = None, *, fast: bool = True, twins: bool = False, quick: Backbone | None = None
 ) -> FeatureTable:
     """The pooled features of every sample, in order.
 
@@ -48,13 +48,14 @@ def extract(
     Args:
         twins: of every sample's ``Modality.twin`` instead, kept by the content of the sample, so that nothing is decoded to
             find what is known.
+        quick: ``backbone.fast()``, where it is at hand.
 
     Raises:
         UnreadableError: a sample cannot be decoded.
     """
     begun = time.perf_counter()
     modality: Modality = plugins.variant("data.modalities", dataset.modality, Modality)()
-    worker = _Extraction(backbone.eval(), modality, dataset, fast, modality.twin if twins else "")
+    worker = _Extraction(backbone.eval(), modality, dataset, fast, modality.twin if twins else "", quick)
     with worker.pool() as pool, torch.inference_mode():
         keys = list(pool.map(lambda item: content_key(content(item)), dataset.items))
         identity = fingerprint(backbone)
@@ -112,8 +113,12 @@ class _Kept:
 class _Extraction:
     """One pass over a data set: which path it takes, and the prefetching of decoded samples."""
 
-    def __init__(self, backbone: Backbone, modality: Modality, dataset: Dataset, fast: bool, twin: str = "") -> None:
+    def __init__(
+        self, backbone: Backbone, modality: Modality, dataset: Dataset, fast: bool, twin: str = "", quick: Backbone | None = None
+    ) -> None:
         self.plain = backbone
+        if quick:
+            self.quick = quick  # in place of the cached property
         self.modality = modality
         self.dataset = dataset
         self.twin = twin

@@ -64,12 +64,14 @@ def _trained(norm: nn.modules.batchnorm._BatchNorm) -> bool:
 
 def _compared(norm: nn.modules.batchnorm._BatchNorm, overlaps: list[float]) -> Callable[[nn.Module, tuple], None]:
     def hook(_module: nn.Module, given: tuple) -> None:
-        x: Tensor = given[0].float().transpose(0, 1).flatten(1)  # (channels, samples x positions)
+        x: Tensor = given[0].float().reshape(*given[0].shape[:2], -1)  # (samples, channels, positions)
         assert norm.running_mean is not None and norm.running_var is not None
         spread = norm.running_var.float()
         floor = 1e-3 * spread.mean() + norm.eps  # a channel that is dead in both is alike, not infinitely far apart
-        here, there = x.var(1, correction=0) + floor, spread + floor
-        distance = (x.mean(1) - norm.running_mean.float()).square() / (here + there) / 4
+        mean = x.mean((0, 2))
+        lengths = torch.linalg.vector_norm(x - mean[:, None], dim=2)  # the same as Tensor.var, which takes ten times as long
+        here, there = lengths.square().sum(0) / (x.shape[0] * x.shape[2]) + floor, spread + floor
+        distance = (mean - norm.running_mean.float()).square() / (here + there) / 4
         distance = distance + 0.5 * ((here + there) / (2 * (here * there).sqrt())).log()
         overlaps.append(float((-distance).exp().mean()))
 

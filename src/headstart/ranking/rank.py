@@ -270,11 +270,12 @@ def _judge(runner: _Runner, part: Dataset, units: np.ndarray, seed: int, store: 
         )
     if approach == "finetune":
         check(FineTune(), backbone)
+    quick = None
     if runner.known is None:
-        runner.known = prior.known(backbone, reference)
-        runner.milliseconds = milliseconds(backbone, part)
+        runner.known, quick = prior.known(backbone, reference), backbone.eval().fast()
+        runner.milliseconds = milliseconds(quick, part)
         runner.similarity = domain.similarity(backbone, part, seed)
-    table, runner.stage = _seen(runner, backbone, part, units, seed, store) if approach == "finetune" else (extract(backbone, part, store), None)
+    table, runner.stage = _seen(runner, backbone, part, units, seed, store) if approach == "finetune" else (extract(backbone, part, store, quick=quick), None)
     origin = Origin(runner.known.parameters, runner.known.published, source_probabilities(backbone, table.vectors))
     runner.table = replace(table, origin=origin)
     evidence = measured(runner.table, units, seed)
@@ -293,10 +294,9 @@ def _seen(
     return extract(backbone, part, store), None
 
 
-def milliseconds(backbone: Backbone, part: Dataset) -> float:
-    """Of one sample's features, decoding included: by the clock on a few samples, whatever the cache holds."""
+def milliseconds(quick: Backbone, part: Dataset) -> float:
+    """Of one sample's features by a fast backbone, decoding included: by the clock on a few samples, whatever the cache holds."""
     rows = list(range(min(TIMED, len(part))))
-    quick = backbone.eval().fast()
     with torch.inference_mode():
         quick(quick.prepare(domain.decoded(part, rows[:1])))  # warms up
         begun = time.perf_counter()
