@@ -60,6 +60,7 @@ class _Runner:
     similarity: float | None = None
     stage: stages.Best | None = None  # of the last part; where the model is to be fine-tuned and its stages can be watched
     unseen: str = ""  # why they cannot
+    fast: bool = True  # until bfloat16 was found to differ
 
     @property
     def last(self) -> Evidence:
@@ -288,7 +289,9 @@ def _seen(
     """The features and the best stage; without that, where stages cannot be watched, which is kept to be said."""
     if not runner.unseen:
         try:
-            return stages.table(backbone, part, units, seed, store)
+            table, best = stages.table(backbone, part, units, seed, store, fast=runner.fast)
+            runner.fast = table.precision != "float32"
+            return table, best
         except Incompatible as problem:
             runner.unseen = str(problem)
     return extract(backbone, part, store), None

@@ -41,18 +41,21 @@ class Best:
         return float(self.right.mean())
 
 
-def table(backbone: Backbone, part: Dataset, units: np.ndarray | None, seed: int, store: Store | None) -> tuple[FeatureTable, Best]:
+def table(
+    backbone: Backbone, part: Dataset, units: np.ndarray | None, seed: int, store: Store | None, *, fast: bool = True
+) -> tuple[FeatureTable, Best]:
     """The features of n labelled samples, and the best stage by the cross-validated probe that the features are judged by, of one pass.
 
     Args:
         units: (n,) samples of one unit (copies, a patient) share a fold.
+        fast: as for ``watch``.
 
     Raises:
         Incompatible: the stages cannot be watched.
         UnreadableError: a sample cannot be decoded.
     """
     begun = time.perf_counter()
-    seen = watch(backbone, part, store, fast=True)
+    seen = watch(backbone, part, store, fast=fast)
     made = FeatureTable(seen.end, part.labels, part.names, seen.computed, seen.precision, time.perf_counter() - begun)
     numbers, num_classes = class_numbers(made)
     splits = [folds(numbers, seed + repeat, units) for repeat in range(REPEATS)]

@@ -124,7 +124,7 @@ def test_one_pass_is_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     assert sum(counts) == 240 + 2 * 2, "each sample once; of a part, one as the backbone is made, and one to see how wide the outputs are"
 
 
-def test_bfloat16_is_used_where_it_agrees_and_float32_where_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_is_used_where_it_agrees_and_float32_where_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     said: list[str] = []
     monkeypatch.setattr("headstart.features.depth.say", said.append)
     monkeypatch.setattr("headstart.features.depth.bfloat16_is_native", lambda _: True)
@@ -137,6 +137,8 @@ def test_bfloat16_is_used_where_it_agrees_and_float32_where_not(monkeypatch: pyt
     monkeypatch.setattr("headstart.features.depth.AGREEMENT", 1.1)
     assert not said and watch(made, data, fast=True).precision == "float32"
     assert len(said) == 1 and "in bfloat16 differs from float32" in said[0]
+    hs.rank(tiny.split(80), {"tiny": tiny.backbone(1), **MODELS}, approach="finetune", store=Store(tmp_path / "store.sqlite"))
+    assert len(said) == 4, "three models, two parts of the race: each is told once"
 
 
 def test_stages_that_cannot_be_watched_are_said() -> None:
