@@ -8,13 +8,14 @@ validation than the probe it began with.
 from __future__ import annotations
 
 import copy
+import itertools
 import time
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from headstart import auxiliary, mixing, penalties
 from headstart import tuning as tunings
-from headstart.approaches import Approach, Care, check, train
+from headstart.approaches import COMPARED, Approach, Care, check, train
 from headstart.approaches._evidence import evidence
 from headstart.approaches._several import tuned_weights
 from headstart.approaches.probe import Probe
@@ -23,8 +24,9 @@ from headstart.auxiliary._labelled import Labelled
 from headstart.data.split import Split
 from headstart.errors import ConfigError, Incompatible
 from headstart.models.backbone import Backbone
+from headstart.models.folding import folded
 from headstart.predictor import Predictor
-from headstart.progress import say
+from headstart.progress import hushed, say
 from headstart.tasks import Head, Task, learn
 from headstart.tasks._adapters import adapted, adapter_parameters
 from headstart.tasks._heads import LinearHead
@@ -32,8 +34,9 @@ from headstart.tasks._weights import balanced
 from headstart.training.batches import Batches
 from headstart.training.optimiser import LARGEST_RATE
 from headstart.training.run import Run, sow
-from headstart.tuning import Choice, Evidence, Tuning, decayed
+from headstart.tuning import Choice, Evidence, Tuning, decayed, training_mode
 
+TIMED = 3  # steps that an epoch is reckoned from
 FITTED_HEAD, FRESH_HEAD = 2.0, 10.0  # times the rate of the backbone: what starts at random, adapters too, has far to go
 
 
@@ -232,18 +235,21 @@ class FineTune(Approach):
 
 
 def seconds_an_epoch(backbone: Backbone, task: Task, split: Split) -> float:
-    """How long one pass would take, from two training steps on copies of a few samples."""
+    """How long an epoch of the usual fine-tuning would take, from a few training steps on copies of a few samples.
+
+    An epoch of few samples shows each of them more than once, see ``Batches``.
+    """
     network, labels = copy.deepcopy(backbone), task.encode(split.train.labels or [])
-    head = task.head(backbone.spec.dim)
-    few = split.train.subset(range(min(16, len(split.train))))
+    head, usual = task.head(backbone.spec.dim), FineTune()
+    few = split.train.subset(range(min(16, len(labels))))
     batches, run = Batches(few, labels, network, len(few), ("auto",)), Run()
-    network.train()
-    seconds = 0.0
-    for epoch in (0, 1):  # the first also pays for decoding and warming up
-        begun = time.perf_counter()
-        for batch in batches(epoch):
+    whole = Batches(split.train, labels, network, min(usual.batch_size, len(labels)), ("auto",))
+    training_mode(network, still_norms=usual.still_norms)
+    times = []
+    with hushed(), folded(network, network.batch([batches.sample(place, 0) for place in range(min(COMPARED, len(few)))])):
+        for batch in itertools.islice(itertools.chain.from_iterable(map(batches, itertools.count())), 1 + TIMED):
             with run.autocast:
                 loss = sum(head.losses(network(batch.inputs), batch.labels).values())
             loss.backward()  # type: ignore[union-attr]
-        seconds = time.perf_counter() - begun
-    return seconds / len(few) * len(split.train)
+            times.append(time.perf_counter())  # the first also pays for decoding and warming up
+    return (times[-1] - times[0]) / (len(times) - 1) / len(few) * len(whole) * whole.size
