@@ -229,8 +229,10 @@ def _try(trial: optuna.Trial, study: Study, space: Space, bench: Bench, deadline
     from optuna import TrialPruned
 
     from headstart.search.bench import score
+    from headstart.search.study import PARTS
 
     slot, best = trial.user_attrs["slot"], study.best()
+    usual = slot < len(list(space.first()))
     chosen = space.drawn(trial.user_attrs["approach"], trial)
     trial.set_user_attr("settings", chosen)
     approach = make_approach(chosen)
@@ -239,12 +241,13 @@ def _try(trial: optuna.Trial, study: Study, space: Space, bench: Bench, deadline
     what = f"{stage}: {spelled(chosen)}"
 
     def watch(row: dict[str, Any]) -> None:
-        """A trial that is worse than the median of the others after as many epochs is not worth its time."""
+        """A trial that is worse than the median of the others after the same share of their training is not worth its time."""
         value = row.get(f"valid_{bench.task.metric.name}")
         if row["stage"] != stage or not row["epoch"] or value is None:
             return
-        trial.report(score(value, row["valid_loss"]), row["epoch"])
-        if trial.should_prune():
+        trial.set_user_attr("epochs", row["epoch"])
+        trial.report(score(value, row["valid_loss"]), round(PARTS * row["epoch"] / chosen["epochs"]))
+        if trial.should_prune() and not usual and row["epoch"] < chosen["epochs"]:
             say(f"{what}: {value:.3f} after epoch {row['epoch']}, worse than most; stopped")
             raise TrialPruned
 

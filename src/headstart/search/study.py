@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 HEARTBEAT, GRACE = 5, 30  # seconds between heartbeats, and without one until a process counts as dead
 ATTEMPTS = 3  # times that the process of a slot may be killed until the slot is given up
 OPEN_SAMPLES = 5  # fine-tunings drawn at random before the sampler learns from them
-PRUNED_AFTER = 2  # epochs
+PARTS = 8  # of a training: trials of other lengths are compared after the same share of it, as their rates fall with it
+PRUNED_AFTER = 2  # parts
 PRUNED_FROM = 4  # trials that ran through before one is stopped for being worse than their median
 
 
@@ -249,7 +250,7 @@ def _row(slot: int, trials: list[optuna.trial.FrozenTrial]) -> dict[str, Any]:
         "score": trial.value if state == "finished" else max(steps.values(), default=None),
         "value": facts.get("value"),
         "seconds": facts.get("seconds"),
-        "epochs": facts.get("epochs", max(steps, default=0)),
+        "epochs": facts.get("epochs", 0),
         "cut": facts.get("cut", False),
         "error": error,
         "killed": len(killed),

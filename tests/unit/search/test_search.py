@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -279,3 +280,38 @@ def test_importing_the_verb_loads_no_optuna() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=tiny.environment()
     )
     assert done.stdout.strip() == "False"
+
+
+class Trial:
+    """One that Optuna would stop at every turn."""
+
+    def __init__(self, slot: int) -> None:
+        self.user_attrs: dict[str, Any] = {"slot": slot, "approach": "finetune"}
+        self.reports: list[int] = []
+
+    def set_user_attr(self, name: str, value: Any) -> None:
+        self.user_attrs[name] = value
+
+    def report(self, _value: float, step: int) -> None:
+        self.reports.append(step)
+
+    def should_prune(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("slot", "epochs", "trained"), [(0, 4, 4), (1, 4, 1), (1, 2, 1), (1, 1, 1)])
+def test_trials_are_stopped_by_their_share_and_fine_tuning_as_it_is_never(
+    slot: int, epochs: int, trained: int, model: str, tmp_path: Path
+) -> None:
+    """What ``auto`` would do runs through, so that a search is not worse on validation; and nobody is stopped at the end."""
+    from optuna import TrialPruned
+
+    bench, trial = made(model, tmp_path), Trial(slot)
+    study = SimpleNamespace(best=lambda: None)
+    space = SimpleNamespace(first=lambda: iter([("finetune", {})]), drawn=lambda *_: {"name": "finetune", "epochs": epochs})
+    if trained < epochs:
+        with pytest.raises(TrialPruned):
+            search._try(trial, study, space, bench, None)  # type: ignore[arg-type]
+    else:
+        search._try(trial, study, space, bench, None)  # type: ignore[arg-type]
+    assert trial.reports == [round(8 * (i + 1) / epochs) for i in range(trained)] and trial.user_attrs["epochs"] == trained

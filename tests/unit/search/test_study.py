@@ -153,6 +153,7 @@ def test_a_trial_worse_than_the_median_is_stopped(study: Study) -> None:
     def work(trial: Any) -> float:
         value = drawn(trial) + (0 if trial.number == 6 else 10)
         for epoch in (1, 2, 3):
+            trial.set_user_attr("epochs", epoch)
             trial.report(value, epoch)
             if trial.should_prune():
                 raise optuna.TrialPruned
