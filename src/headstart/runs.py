@@ -14,7 +14,7 @@ import re
 import shutil
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,7 +114,7 @@ def opened(folder: Path, settings: Settings) -> Iterator[Path]:
     others = folder.is_dir() and not (folder / "run.toml").exists() and any(p.name != WORK for p in folder.iterdir())
     if others or folder.is_file():
         raise RunError(f"{folder} exists and is not a run folder; nothing was written. Choose another --out.")
-    new = not folder.exists()
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         (folder / WORK).mkdir(parents=True, exist_ok=True)
     except OSError as problem:
@@ -137,15 +137,15 @@ def opened(folder: Path, settings: Settings) -> Iterator[Path]:
             raise
 
 
-def _withdraw(folder: Path, new: bool) -> None:
-    """Take a run's beginning out of its folder, and the folder if it is ``new``, unless there is more than settings."""
+def _withdraw(folder: Path, new: Sequence[Path]) -> None:
+    """Take a run's beginning out of its folder, and the ``new`` folders, the innermost first, unless there is more than settings."""
     if {path.name for path in folder.iterdir()} != {"run.toml", WORK} or any((folder / WORK).glob("*.safetensors")):
         return
     with contextlib.suppress(OSError):
         (folder / "run.toml").unlink()
         shutil.rmtree(folder / WORK, ignore_errors=True)
-        if new:
-            folder.rmdir()
+        for path in new:
+            path.rmdir()
 
 
 def locked(file: IO[str]) -> bool:

@@ -225,6 +225,9 @@ def test_a_refused_run_leaves_nothing_in_the_way(tmp_path: Path) -> None:
         (work / "history.jsonl").write_text("{}")
         raise ConfigError("a rate with which nothing can be learned")
     assert not (tmp_path / "1").exists()
+    with pytest.raises(ConfigError), runs.opened(tmp_path / "runs" / "1", SETTINGS):
+        raise ConfigError("the folder around it was made for it as well")
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / "2").mkdir()
     with pytest.raises(ConfigError), runs.opened(tmp_path / "2", SETTINGS):
         raise ConfigError("a folder that was there stays")
