@@ -51,7 +51,7 @@ LAYERS = (
 SAME_LAYER = {("plugins", "config"), ("store", "progress"), ("shift", "progress"), ("shift", "plugins")}
 # Variants that build on a sibling. FineTune is LP-FT: it starts from the fitted head of a probe. What the surgical tuning
 # chooses is the tuning that names stages, and what auto chooses is gradual, so that their choices can be repeated.
-SIBLINGS = {("approaches.finetune", "approaches.probe"), ("tuning.surgical", "tuning.stages"), ("tuning.auto", "tuning.gradual")}
+SIBLINGS = {("approaches.finetune", "approaches.probe"), ("tuning.surgical", "tuning.stages"), ("tuning.auto", "tuning.full")}
 VARIANTS = (
     "ranking.scorers",
     "approaches",

@@ -24,6 +24,7 @@ from headstart.store import Store
 from headstart.training.run import Run
 from headstart.tuning import Evidence, named
 from headstart.tuning.auto import behind, peak
+from headstart.tuning.full import Full
 from headstart.tuning.gradual import Gradual
 
 CELLS = [cell for cell in tiny_models.CELLS.values() if cell.name in (
@@ -102,8 +103,8 @@ def test_wilson_against_published_values() -> None:
 @pytest.mark.parametrize(
     ("accuracies", "place", "first"),
     [
-        ([0.2, 0.5, 0.8, 0.6, 0.4], 2, 2),  # it falls behind the third of five: two move first
-        ([0.2, 0.4, 0.6, 0.7, 0.9], 4, 1),  # the last is the best: it moves first
+        ([0.2, 0.5, 0.8, 0.6, 0.4], 2, 2),  # it falls behind the third of five: two learn at the whole rate
+        ([0.2, 0.4, 0.6, 0.7, 0.9], 4, 1),  # the last is the best: it alone does
         ([0.2, 0.77, 0.8, 0.79, 0.6], 2, 2),  # 0.77 is more than a standard error below
         ([0.2, 0.79, 0.8, 0.79, 0.6], 1, 3),  # 0.79 is not
         ([0.5, 0.5], 0, 1),
@@ -122,10 +123,20 @@ def test_auto_asks_for_depths_alone_and_says_why() -> None:
         raise AssertionError("it was not to be asked")
 
     chosen, why = named("auto").choose(made, Evidence(never, never, lambda: depths_))  # type: ignore[union-attr, arg-type]
-    assert chosen == Gradual(0.25, first=2) == named("gradual:0.25:first=2"), "by that name it can be asked for again"
-    assert "gradual:0.25:first=2" in why and made.stages[4].name in why and "0.900" in why
-    chosen, why = named("auto:0.3:decay=0.5").choose(made, Evidence(never, never, lambda: depths_))  # type: ignore[union-attr, arg-type]
-    assert "gradual:0.3:first=2:decay=0.5" in why and chosen == named("gradual:0.3:first=2:decay=0.5")
+    assert chosen == Full(0.85, even=2) == named("full:decay=0.85:even=2"), "by that name it can be asked for again"
+    assert "full:decay=0.85:even=2" in why and made.stages[4].name in why and "0.900" in why
+    chosen, why = named("auto:0.5:weight_decay=0").choose(made, Evidence(never, never, lambda: depths_))  # type: ignore[union-attr, arg-type]
+    assert "full:decay=0.5:weight_decay=0:even=2" in why and chosen == named("full:decay=0.5:weight_decay=0:even=2")
+
+
+def test_stages_behind_the_peak_learn_at_the_whole_rate() -> None:
+    made = tiny.backbone()
+    rate_of = {id(p): group["lr"] for group in Full(0.5, even=3).groups(made, 1.0) for p in group["params"]}
+    rates = [{rate_of[id(p)] for p in stage.parameters()} for stage in made.stages]
+    assert rates == [{0.0625}, {0.125}, {0.25}, {0.5}, {1.0}, {1.0}, {1.0}]
+    for even in (0, 8):
+        with pytest.raises(ConfigError, match=f"has 7 stages; expected full:even=1 to full:even=7, got {even}"):
+            Full(even=even).groups(made, 1.0)
 
 
 def test_gradual_begins_with_the_first_ones() -> None:
@@ -144,8 +155,8 @@ def test_fit_with_auto_says_what_it_took(caplog: pytest.LogCaptureFixture) -> No
     settings = FineTune(epochs=1, tuning="auto", start="random", batch_size=8)
     with caplog.at_level("INFO", "headstart"):
         settings.fit(copy.deepcopy(tiny.backbone()), tiny.task(), tiny.split(), run)
-    assert "auto takes gradual:0.25:first=" in caplog.text
-    assert any("auto takes gradual:0.25:first=" in row.get("note", "") for row in run.history)
+    assert "auto takes full:decay=0.85" in caplog.text
+    assert any("auto takes full:decay=0.85" in row.get("note", "") for row in run.history)
 
 
 def test_the_verb_and_its_page(tmp_path: Path) -> None:
@@ -164,7 +175,7 @@ def test_the_verb_and_its_page(tmp_path: Path) -> None:
     answer = CliRunner().invoke(app, [*base, "--json"])
     assert answer.exit_code == 0, answer.output
     facts = json.loads(answer.stdout.strip().splitlines()[-1])
-    assert facts["page"] == str(page) and len(facts["depths"]) == 7 and facts["tuning"].startswith("gradual:0.25:first=")
+    assert facts["page"] == str(page) and len(facts["depths"]) == 7 and facts["tuning"].startswith("full:decay=0.85")
     text = page.read_text("utf-8")
     assert text.count("<circle") == 7 and "<script" not in text and facts["best"] in text
     answer = CliRunner().invoke(app, base)

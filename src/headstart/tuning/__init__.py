@@ -92,12 +92,14 @@ def training_mode(backbone: Backbone, *, still_norms: bool = False) -> None:
                         part.eval()
 
 
-def layered(stages: Sequence[Stage], rate: float, decay: float, weight_decay: float = 0.01) -> list[dict[str, Any]]:
-    """Layer-wise rates: the last of the stages at ``rate``, every earlier one at ``decay`` times that of the next."""
+def layered(
+    stages: Sequence[Stage], rate: float, decay: float, weight_decay: float = 0.01, even: int = 1
+) -> list[dict[str, Any]]:
+    """Layer-wise rates: the last ``even`` stages at ``rate``, every earlier one at ``decay`` times that of the next."""
     checked_decay(decay)
     groups = []
     for depth, stage in enumerate(reversed(stages)):
-        groups += decayed(stage.parameters(), rate * decay**depth, weight_decay)
+        groups += decayed(stage.parameters(), rate * decay ** max(0, depth + 1 - even), weight_decay)
     return groups
 
 

@@ -1,9 +1,9 @@
-"""The depth at which the transfer lives decides which stages move first.
+"""The depth at which the transfer lives decides which stages learn fastest.
 
 Linear probes on every stage (Alain and Bengio 2016, arXiv 1610.01644) show up to where a pretrained network gets better at the
-new classes. The stages behind that place learned what the old task needed and the new one does not: they move from the
-first epoch. The stages up to it are good as they are, and join one after the other (Howard and Ruder 2018, arXiv 1801.06146),
-when the ones behind them are already of use. What it chooses is the tuning ``gradual``, so a choice can be repeated by name.
+new classes. The stages behind that place learned what the old task needed and the new one does not: they learn at the whole rate,
+however far from the end they are. The stages up to it are good as they are, and slower the earlier they lie (Howard and Ruder 2018,
+arXiv 1801.06146, section 3.2). What it chooses is the tuning ``full``, so a choice can be repeated by name.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ from dataclasses import dataclass
 
 from headstart.models.backbone import Backbone
 from headstart.tuning import Choice, Evidence, Tuning
-from headstart.tuning.gradual import Gradual
+from headstart.tuning.full import Full
 
 
 @dataclass(frozen=True)
 class Auto(Choice):
     """Args:
-    within: the share of all epochs after which every stage moves; short, as a softened head begins with small gradients.
+    decay: the rate of a stage up to the peak, divided by that of the next one.
     """
 
-    within: float = 0.25
-    decay: float = 0.7
+    decay: float = 0.85
     weight_decay: float = 0.01
 
     def choose(self, backbone: Backbone, evidence: Evidence) -> tuple[Tuning, str]:
@@ -32,16 +31,16 @@ class Auto(Choice):
         chosen = self.of(found)
         return chosen, f"auto takes {spelled(chosen)}: linear probes are as good as at any depth from {names[peak(found)]} on ({told})"
 
-    def of(self, depths: Sequence[tuple[float, float]]) -> Gradual:
+    def of(self, depths: Sequence[tuple[float, float]]) -> Full:
         """What such accuracies by depth, see ``peak``, make it choose."""
-        return Gradual(self.within, behind(depths), self.decay, self.weight_decay)
+        return Full(self.decay, self.weight_decay, behind(depths))
 
 
-def spelled(chosen: Gradual) -> str:
+def spelled(chosen: Full) -> str:
     """The choice as a tuning that can be asked for by name."""
-    usual = Gradual()
-    others = [f":{name}={value:g}" for name in ("decay", "weight_decay") if (value := getattr(chosen, name)) != getattr(usual, name)]
-    return f"gradual:{chosen.within:g}:first={chosen.first}{''.join(others)}"
+    usual = Full()
+    settings = [f":{name}={value:g}" for name in ("decay", "weight_decay", "even") if (value := getattr(chosen, name)) != getattr(usual, name)]
+    return f"full{''.join(settings)}"
 
 
 def peak(depths: Sequence[tuple[float, float]]) -> int:
@@ -57,5 +56,5 @@ def peak(depths: Sequence[tuple[float, float]]) -> int:
 
 
 def behind(depths: Sequence[tuple[float, float]]) -> int:
-    """How many of the last stages lie behind the peak, and at least one: those that move first."""
+    """How many of the last stages lie behind the peak, and at least one: those that learn at the whole rate."""
     return max(1, len(depths) - 1 - peak(depths))

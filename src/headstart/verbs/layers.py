@@ -52,6 +52,8 @@ def layers(
 
 
 def show(found: Layers) -> None:
+    from headstart.tuning.auto import behind
+
     print(f"{found.model}: {found.samples} training samples of {found.classes} classes; linear probes, early to late")
     width = max(len(depth.stage) for depth in found.depths)
     for number, depth in enumerate(found.depths):
@@ -59,4 +61,6 @@ def show(found: Layers) -> None:
         mark = "  <- as good as at any depth" if number == found.best else ""
         bar = "#" * round(BAR * depth.accuracy)
         print(f"  {depth.stage:{width}}  {depth.accuracy:.3f} [{low:.3f}, {high:.3f}]  {bar:{BAR}}{mark}")
-    print(f"--tuning auto takes {found.tuning}: the stages behind that depth move from the first epoch, the others join them")
+    pairs = [(depth.accuracy, depth.error) for depth in found.depths]
+    fast = "the last stage learns" if (count := behind(pairs)) == 1 else f"the last {count} stages learn"
+    print(f"--tuning auto takes {found.tuning}: {fast} at the whole rate, the earlier ones slower")
