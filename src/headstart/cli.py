@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from typing import Annotated
 
 import typer
 
 from headstart import __version__, plugins
+from headstart.progress import first_process
 
 app = typer.Typer(
     name="headstart",
@@ -35,5 +38,17 @@ for verb, module in sorted(
 
 
 def run() -> None:
-    """Entry point of the command."""
-    app()
+    """Entry point of the command. With --json a usage error, too, ends with one JSON object on standard output."""
+    if "--json" not in sys.argv[1:]:
+        app()
+        return
+    try:
+        status = app(standalone_mode=False)  # of a usage error Typer would print its own text only
+    except Exception as problem:
+        if not hasattr(problem, "format_message"):  # what all of Typer's usage errors have, under whatever name
+            raise
+        problem.show()  # type: ignore[attr-defined]
+        if first_process():
+            print(json.dumps({"error": problem.format_message()}))
+        status = problem.exit_code  # type: ignore[attr-defined]
+    sys.exit(status or 0)

@@ -24,6 +24,11 @@ def say(message: str) -> None:
         print(message, file=sys.stderr, flush=True)  # a Console of its own would write across a bar
 
 
+def brief_duration(seconds: float) -> str:
+    """42 -> 42 s; 250 -> 4 min; 7200 -> 2.0 h"""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 def first_process() -> bool:
     """Whether this process is the first of those that a launcher started, or the only one: the others stay silent."""
     return _launched("RANK", "RANK", 0) == 0 or num_processes() <= 1

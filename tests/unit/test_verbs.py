@@ -1,11 +1,12 @@
 import errno
 import json
+import sys
 from pathlib import Path
 
 import pytest
 import typer
 
-from headstart import runs, verbs
+from headstart import cli, runs, verbs
 
 
 def test_the_name_of_a_missing_file_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,3 +29,29 @@ def test_a_full_disk_says_where_and_how_to_go_on(tmp_path: Path, capsys: pytest.
     with pytest.raises(typer.Exit), verbs.spoken(False):
         Path(tmp_path / "missing").read_text()
     assert f"No such file or directory: {tmp_path / 'missing'}. " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), [(["--bogus"], "No such option: --bogus"), (["--seed", "x"], "Invalid value for '--seed'")]
+)
+def test_a_usage_error_is_one_json_object_where_json_is_asked_for(
+    arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more in ([], ["--json"]):
+        monkeypatch.setattr(sys, "argv", ["headstart", "fit", "photos", *arguments, *more])
+        with pytest.raises(SystemExit) as ended:
+            cli.run()
+        out, err = capsys.readouterr()
+        assert ended.value.code == 2 and words in err and "Try" in err
+        assert (words in json.loads(out)["error"]) if more else not out
+
+
+def test_an_answer_in_json_ends_with_success(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["headstart", "models", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        cli.run()
+    assert ended.value.code == 0 and json.loads(capsys.readouterr().out)
+    monkeypatch.setattr(sys, "argv", ["headstart", "fit", "missing-photos", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        cli.run()
+    assert ended.value.code == 2 and "missing-photos" in json.loads(capsys.readouterr().out)["error"]

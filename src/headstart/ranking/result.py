@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headstart.config import to_dict
+from headstart.progress import brief_duration
 from headstart.ranking.domain import word
 
 FINETUNE_PASSES = 8 * 3.5  # epochs of FineTune at the most; a training step costs about 3.5 times a forward pass
@@ -136,8 +137,8 @@ class Ranking:
                 "domain": word(entry.similarity),
                 "size": f"{entry.parameters / 1e6:.1f} M",
                 "ms": f"{entry.milliseconds:.1f}",
-                "probe": _duration(entry.seconds_to_probe),
-                "finetune": _duration(entry.seconds_to_finetune),
+                "probe": brief_duration(entry.seconds_to_probe),
+                "finetune": brief_duration(entry.seconds_to_finetune),
                 "licence": entry.license.partition("(")[0].strip()[:16] or "unknown",
                 "used": entry.popularity or "unknown",
             }
@@ -187,7 +188,3 @@ def _points(pair: tuple[float, float] | None) -> str:
 
 def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import RunError
-from headstart.progress import say, track
+from headstart.progress import brief_duration, say, track
 from headstart.training.checkpoint import read_checkpoint, restore, save_checkpoint, shared
 from headstart.training.curve import sparkline
 from headstart.training.identity import refuse_others
@@ -22,6 +22,8 @@ from headstart.training.processes import processes
 from headstart.training.run import Run
 from headstart.training.schedule import Schedule
 from headstart.training.step import Step
+
+START_KEPT = "no epoch was better on validation than the start, whose weights are kept"
 
 
 @dataclass(frozen=True)
@@ -135,13 +137,11 @@ def minimise(objective: Objective, groups: list[dict[str, Any]], recipe: Recipe,
         if state["stopped"] == "out of time":
             notes.append(f"the time budget ended the training in epoch {epoch} of at most {recipe.epochs}{part}")
         if (state["stopped"] or epoch == recipe.epochs) and state["epoch"] == 0 and not run.last:
-            notes.append("no epoch was better on validation than the start, whose weights are kept")
+            notes.append(START_KEPT)
         if notes:
             row["note"] = "; ".join(notes)
         run.record(row)
-        say(f"{run.stage} epoch {epoch}/{recipe.epochs}: loss {row['train_loss']:.3f}, validation "
-            f"{metrics['score']:.3f} {sparkline(state['scores'])}{' (best)' if state['epoch'] == epoch else ''}, "
-            f"{state['seconds'] / epoch:.0f} s an epoch")  # fmt: skip
+        say(_progress(state, row["train_loss"], recipe, run))
         save()
     if not math.isfinite(state["score"]):
         raise RunError(f"{run.stage}: no weights, the start included, have a validation score that is a number. Check "
@@ -149,6 +149,8 @@ def minimise(objective: Objective, groups: list[dict[str, Any]], recipe: Recipe,
     kept = (averaged if recipe.average else module) if run.last and state["stopped"] != "diverged" else best
     module.load_state_dict(kept.state_dict())
     module.eval()
+    if not run.last and state["stopped"] != "diverged":
+        say(f"{run.stage}: {_ending(state, recipe)}")
     return state
 
 
@@ -221,6 +223,27 @@ def _why_stop(state: dict[str, Any], recipe: Recipe, run: Run) -> str:
         say(f"{run.stage}: stopping after epoch {state['epochs']}, the time budget has no room for another.")
         return "out of time"
     return ""
+
+
+def _progress(state: dict[str, Any], loss: float, recipe: Recipe, run: Run) -> str:
+    """What an epoch brought, how long one takes, and how long the training may yet take."""
+    epoch, pace = state["epochs"], state["seconds"] / state["epochs"]
+    left = min((recipe.epochs - epoch) * pace, math.inf if run.deadline is None else max(0.0, run.seconds_left()))
+    to_go = "" if state["stopped"] or epoch == recipe.epochs else f", up to {brief_duration(left)} to go"
+    return (f"{run.stage} epoch {epoch}/{recipe.epochs}: loss {loss:.3f}, validation {state['scores'][-1]:.3f} "
+            f"{sparkline(state['scores'])}{' (best)' if state['epoch'] == epoch else ''}, {brief_duration(pace)} an "
+            f"epoch{to_go}")  # fmt: skip
+
+
+def _ending(state: dict[str, Any], recipe: Recipe) -> str:
+    """Which weights are kept, and why the training ended where patience ended it."""
+    why = ""
+    if state["stopped"] == "no better validation score":
+        why = (f"stopped after epoch {state['epochs']} of at most {recipe.epochs}, the last {recipe.patience} without a "
+               "better validation score; ")  # fmt: skip
+    if state["epoch"] == 0:
+        return why + START_KEPT
+    return f"{why}the weights of epoch {state['epoch']} are kept, the best on validation"
 
 
 def _public(metrics: dict[str, float]) -> dict[str, float]:

@@ -119,8 +119,10 @@ def test_it_learns_and_the_best_epoch_is_kept() -> None:
 
 
 @pytest.mark.parametrize("average", [0.0, 0.5])
-def test_early_stopping_restores_the_best_weights(average: float) -> None:
+def test_early_stopping_restores_the_best_weights_and_says_so(average: float, monkeypatch: pytest.MonkeyPatch) -> None:
     scores, seen = [0.1, 0.3, 0.9, 0.5, 0.6, 0.7, 0.99], []
+    said: list[str] = []
+    monkeypatch.setattr(loop, "say", said.append)
 
     def watch(call: int, module: nn.Module) -> float:
         seen.append(frozen_bytes(module))
@@ -130,10 +132,17 @@ def test_early_stopping_restores_the_best_weights(average: float) -> None:
     assert state["stopped"] == "no better validation score"
     assert (state["epoch"], state["epochs"], state["score"]) == (2, 5, 0.9)
     assert frozen_bytes(module) == seen[2] != seen[5]
+    epochs = [line for line in said if line.startswith("rehearsal epoch")]
+    assert [line.rpartition(", ")[2] for line in epochs] == ["up to 0 s to go"] * 4 + ["0 s an epoch"]
+    assert said[-1] == (
+        "rehearsal: stopped after epoch 5 of at most 20, the last 3 without a better validation score; the weights of epoch "
+        "2 are kept, the best on validation"
+    )
 
 
-def test_a_start_that_is_never_beaten_is_kept() -> None:
-    seen = []
+def test_a_start_that_is_never_beaten_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, said = [], []
+    monkeypatch.setattr(loop, "say", said.append)
 
     def watch(call: int, module: nn.Module) -> float:
         seen.append(frozen_bytes(module))
@@ -144,6 +153,7 @@ def test_a_start_that_is_never_beaten_is_kept() -> None:
     assert [row.get("note") for row in run.history] == [None] * 3 + [
         "no epoch was better on validation than the start, whose weights are kept"
     ]
+    assert said[-1] == "rehearsal: no epoch was better on validation than the start, whose weights are kept"
 
 
 def explode(call: int, size: int) -> float:
