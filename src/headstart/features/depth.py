@@ -17,7 +17,7 @@ from headstart.data.modalities import Modality
 from headstart.errors import Incompatible
 from headstart.features.extract import AGREEMENT, CHECKED
 from headstart.models.backbone import Backbone, Inputs, fingerprint, grouped
-from headstart.models.precision import bfloat16_is_native
+from headstart.models.precision import uses_bfloat16
 from headstart.progress import say, track
 from headstart.store import Store
 
@@ -57,7 +57,7 @@ def watch(backbone: Backbone, dataset: Dataset, store: Store | None = None, *, f
     modality: Modality = plugins.variant("data.modalities", dataset.modality, Modality)()
     keys = [content_key(content(item)) for item in dataset.items]
     first = {key: place for place, key in reversed(list(enumerate(keys)))}
-    quick = fast and bfloat16_is_native(next(backbone.parameters()).device)
+    quick = fast and uses_bfloat16(next(backbone.parameters()).device)
     some = backbone.batch(_shaped(backbone, modality, dataset, list(first.values())[: CHECKED if quick else 1]))
     plain = pooled_stages(backbone, some)
     if quick:

@@ -1,12 +1,33 @@
-"""What the hardware computes in without emulating it."""
+"""What is computed in: by default what the hardware does without emulating it."""
 
 from __future__ import annotations
 
+import os
+
 import torch
 
+from headstart.errors import ConfigError
 
-def bfloat16_is_native(device: torch.device) -> bool:
-    """Whether bfloat16 arithmetic is done by the hardware (AVX-512 BF16 or AMX on x86, any recent GPU)."""
+VARIABLE = "HEADSTART_PRECISION"
+
+
+def float32_is_asked() -> bool:
+    """Whether ``$HEADSTART_PRECISION`` is "float32": then features and training are, on any hardware.
+
+    Raises:
+        ConfigError: it is something else than "float32", "auto" or empty.
+    """
+    asked = os.environ.get(VARIABLE, "").strip().lower()
+    if asked not in ("", "auto", "float32"):
+        raise ConfigError(f"{VARIABLE} is {asked!r}; it can be float32, or auto (the default): bfloat16 or float16 where "
+                          "the hardware computes in it, which is faster")  # fmt: skip
+    return asked == "float32"
+
+
+def uses_bfloat16(device: torch.device) -> bool:
+    """Whether to compute in bfloat16: the hardware does it (AVX-512 BF16 or AMX on x86, any recent GPU), nobody asks for float32."""
+    if float32_is_asked():
+        return False
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
@@ -19,4 +40,4 @@ def fast_precision(device: torch.device) -> torch.dtype | None:
     """The type that a fused network computes in on this device; None where it cannot run."""
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return None
-    return torch.bfloat16 if bfloat16_is_native(device) else torch.float32
+    return torch.bfloat16 if uses_bfloat16(device) else torch.float32

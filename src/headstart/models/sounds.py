@@ -18,7 +18,7 @@ from headstart.errors import ModelError
 from headstart.models.backbone import Backbone, Features, FeatureSpec, Inputs, stages_of
 from headstart.models.card import ModelCard
 from headstart.models.frontends import log_mel, padded, patches
-from headstart.models.precision import bfloat16_is_native, fast_precision
+from headstart.models.precision import fast_precision, uses_bfloat16
 
 SECONDS = 15.0  # longest window of a network that takes waveforms; attention grows with its square
 LEAST = 0.1  # seconds; shorter sounds are padded with silence, for the convolutions need a few frames
@@ -119,7 +119,7 @@ class SoundBackbone(Backbone):
     def fast(self) -> SoundBackbone:
         """bfloat16 where the processor computes in it, and fused convolutions; else the backbone itself."""
         device = next(self.network.parameters()).device
-        native = bfloat16_is_native(device)
+        native = uses_bfloat16(device)
         precision = fast_precision(device) if self.quicken else torch.bfloat16 if native else None
         if precision is None:
             return self

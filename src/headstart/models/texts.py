@@ -15,7 +15,7 @@ from torch.nn import functional
 from headstart.errors import ModelError
 from headstart.models.backbone import Backbone, Features, FeatureSpec, Inputs, stages_of
 from headstart.models.card import ModelCard
-from headstart.models.precision import bfloat16_is_native
+from headstart.models.precision import uses_bfloat16
 
 TOKENISER = "tokenizer.json"
 BATCH_TOKENS = 2048  # of one batch when only features are wanted, padding included
@@ -95,7 +95,7 @@ class TextBackbone(Backbone):
     @property
     def multiple(self) -> int:
         """Of this many tokens a batch is long. float32 takes every length as it comes, so that padding is only lost time."""
-        return MULTIPLE if bfloat16_is_native(next(self.network.parameters()).device) else 1
+        return MULTIPLE if uses_bfloat16(next(self.network.parameters()).device) else 1
 
     def cost(self, shaped: np.ndarray) -> int:
         multiple = self.multiple
@@ -127,7 +127,7 @@ class TextBackbone(Backbone):
 
     def fast(self) -> TextBackbone:
         """bfloat16 where the processor computes in it; elsewhere the backbone itself."""
-        if not bfloat16_is_native(next(self.network.parameters()).device):
+        if not uses_bfloat16(next(self.network.parameters()).device):
             return self
         twin = copy.copy(self)
         twin._modules = dict(self._modules)

@@ -101,8 +101,10 @@ def minimise(objective: Objective, groups: list[dict[str, Any]], recipe: Recipe,
         restore(found, modules, optimiser)
         step.resume(state.pop("memory"))
         say(f"{run.stage}: going on after epoch {state['epochs']}, step {state['step']} of the next")
+        if state["computing"] != run.computing:
+            _moved(state, run)
     else:
-        state = _begun(objective.validate(module))
+        state = _begun(objective.validate(module), run.computing)
     for row in state["rows"]:
         run.record(row)
 
@@ -184,10 +186,19 @@ def _steps(
             saved = time.monotonic()
 
 
-def _begun(metrics: dict[str, float]) -> dict[str, Any]:
+def _begun(metrics: dict[str, float], computing: str) -> dict[str, Any]:
     """All that is known before the first epoch. Epochs are counted from 1, and the start is the best so far."""
-    return {"epochs": 0, "epoch": 0, "score": metrics["score"], "stopped": "", "seconds": 0.0, "step": 0, "loss": 0.0,
+    return {"computing": computing, "epochs": 0, "epoch": 0, "score": metrics["score"], "stopped": "", "seconds": 0.0, "step": 0, "loss": 0.0,
             "rows": [{"epoch": 0, "train_loss": None, **_public(metrics)}], "scores": [metrics["score"]]}  # fmt: skip
+
+
+def _moved(state: dict[str, Any], run: Run) -> None:
+    """Say and record that a training goes on with other arithmetic than it began with: no reason to refuse it."""
+    note = (f"computed on {state['computing']} up to step {state['step']} of epoch {state['epochs'] + 1}, where it was "
+            f"interrupted, and on {run.computing} from there on: the result is not bit for bit that of an uninterrupted run")  # fmt: skip
+    say(f"{run.stage}: {note}")
+    state["computing"] = run.computing
+    state["rows"].append({"epoch": state["epochs"], "train_loss": None, "note": note})
 
 
 def _identity(objective: Objective, groups: list[dict[str, Any]], recipe: Recipe, run: Run) -> dict[str, Any]:

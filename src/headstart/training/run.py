@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.models.precision import bfloat16_is_native
+from headstart.models.precision import float32_is_asked, uses_bfloat16
 from headstart.store import Store
 from headstart.training.events import write_scalars
 
@@ -53,8 +53,10 @@ class Run:
 
     @property
     def precision(self) -> torch.dtype:
-        """bfloat16 where the hardware computes in it, else float16 on a GPU, else float32."""
-        if bfloat16_is_native(self.device):
+        """bfloat16 where the hardware computes in it, else float16 on a GPU, else float32; see also ``float32_is_asked``."""
+        if float32_is_asked():
+            return torch.float32
+        if uses_bfloat16(self.device):
             return torch.bfloat16
         return torch.float16 if self.device.type == "cuda" else torch.float32
 
@@ -63,6 +65,11 @@ class Run:
         precision = self.precision
         narrow = precision is not torch.float32
         return torch.autocast(self.device.type, precision if narrow else torch.bfloat16, enabled=narrow)
+
+    @property
+    def computing(self) -> str:
+        """Where and in what, in words: "cpu in bfloat16"."""
+        return f"{self.device.type} in {str(self.precision).removeprefix('torch.')}"
 
     def named(self, stage: str) -> Run:
         """The same run in another stage; the history is shared."""

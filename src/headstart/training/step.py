@@ -67,7 +67,8 @@ class Step:
 
     def resume(self, memory: dict[str, Any]) -> None:
         self.portions = memory["portions"]
-        self.scaler.load_state_dict(memory["scaler"])
+        if memory["scaler"]:  # empty where the training began in a precision that needs no scale
+            self.scaler.load_state_dict(memory["scaler"])
 
     def _gradients(self, batch: Any, *seeds: int) -> Tensor | None:
         """Leave the gradients of this process's share in the parameters; None where memory ran out."""

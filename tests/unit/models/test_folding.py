@@ -16,7 +16,7 @@ from headstart.models import folding
 from headstart.models.backbone import Backbone
 from headstart.models.folding import folded, trios
 from headstart.models.pictures import PictureBackbone
-from headstart.models.precision import bfloat16_is_native
+from headstart.models.precision import uses_bfloat16
 from headstart.models.zoo import assemble
 from headstart.training import memory
 from headstart.training.memory import kept_memory
@@ -102,7 +102,7 @@ def test_convolution_and_edge_against_its_parts(edge: type[nn.Module] | None, gr
         torch.testing.assert_close(one, other.float(), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.skipif(not bfloat16_is_native(torch.device("cpu")), reason="this processor does not compute in bfloat16")
+@pytest.mark.skipif(not uses_bfloat16(torch.device("cpu")), reason="this processor does not compute in bfloat16")
 @pytest.mark.parametrize("edge", [None, nn.ReLU, nn.ReLU6])
 def test_back_through_depthwise_with_a_stride_in_bfloat16(edge: type[nn.Module] | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """oneDNN has no kernel for that, so the slope of the input, and that alone, is computed in float32."""
@@ -119,7 +119,7 @@ def test_back_through_depthwise_with_a_stride_in_bfloat16(edge: type[nn.Module] 
     assert asked == [(torch.bfloat16, [True, True, True])]
 
 
-@pytest.mark.skipif(not bfloat16_is_native(torch.device("cpu")), reason="this processor does not compute in bfloat16")
+@pytest.mark.skipif(not uses_bfloat16(torch.device("cpu")), reason="this processor does not compute in bfloat16")
 def test_what_is_folded_computes_in_the_precision_of_the_training() -> None:
     backbone, x = made("timm/mobilenetv2_035"), pixels()
     with torch.no_grad():

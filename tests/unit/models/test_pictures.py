@@ -13,11 +13,11 @@ from headstart import models
 from headstart.models.card import ModelCard
 from headstart.models.fastpath import FusedConvolution, diffused
 from headstart.models.pictures import PictureBackbone
-from headstart.models.precision import bfloat16_is_native
+from headstart.models.precision import uses_bfloat16
 from headstart.models.zoo.timm import card_of
 from tiny import backbone, dataset, unsettle
 
-native = pytest.mark.skipif(not bfloat16_is_native(torch.device("cpu")), reason="no bfloat16 on this processor")
+native = pytest.mark.skipif(not uses_bfloat16(torch.device("cpu")), reason="no bfloat16 on this processor")
 
 
 def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -141,7 +141,7 @@ FAST = ["resnet10t", "regnetx_002", "mobilenetv2_100", "tf_efficientnet_lite0", 
 @pytest.mark.parametrize("name", FAST)
 def test_fast_features_agree(name: str, native_bfloat16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not native_bfloat16:
-        monkeypatch.setattr("headstart.models.precision.bfloat16_is_native", lambda device: False)
+        monkeypatch.setattr("headstart.models.precision.uses_bfloat16", lambda device: False)
     torch.manual_seed(0)
     made = models.load(f"timm:{name}", pretrained=False).eval()
     unsettle(made.network)
@@ -189,7 +189,7 @@ def test_fast_is_close_on_the_embedded_model() -> None:
 
 
 def test_without_native_bfloat16_fast_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart.models.precision.bfloat16_is_native", lambda device: False)
+    monkeypatch.setattr("headstart.models.precision.uses_bfloat16", lambda device: False)
     made = backbone().fast()
     kinds = {part.weight.dtype for part in made.network.modules() if isinstance(part, FusedConvolution)}
     assert kinds == {torch.float32} and made.precision is torch.float32

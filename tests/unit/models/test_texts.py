@@ -43,7 +43,7 @@ def test_pooling_leaves_padding_out(pooling: str, expected: list[float]) -> None
 
 
 def test_a_batch_is_padded_to_a_multiple_but_not_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(texts, "bfloat16_is_native", lambda device: True)
+    monkeypatch.setattr(texts, "uses_bfloat16", lambda device: True)
     backbone = made(maximum_length=13)
     batch = backbone.prepare(["the ring", "a"])
     assert batch["ids"].shape == batch["mask"].shape == (2, 8) and batch["mask"].sum(1).tolist() == [4, 3]
@@ -81,7 +81,7 @@ def test_normalised_where_the_card_says_so() -> None:
 def test_costs_are_tokens_rounded_up_where_shapes_are_dear(
     native: bool, wanted: list[int], length: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(texts, "bfloat16_is_native", lambda device: native)
+    monkeypatch.setattr(texts, "uses_bfloat16", lambda device: native)
     backbone = made()
     rows = [backbone.shape("the " * n) for n in (1, 6, 7)]
     assert [backbone.cost(row) for row in rows] == wanted

@@ -80,7 +80,7 @@ def test_what_is_known_before_the_end_counts_for_fine_tuning_only() -> None:
 
 
 def test_the_best_stage_is_that_of_its_outputs_probed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart.features.depth.bfloat16_is_native", lambda _: False)
+    monkeypatch.setattr("headstart.features.depth.uses_bfloat16", lambda _: False)
     made, data = tiny.backbone(), tiny.dataset(20)
     labels = np.unique(data.labels or [], return_inverse=True)[1]
     splits = [stages.folds(labels, 3 + repeat) for repeat in range(evidence.REPEATS)]
@@ -117,7 +117,7 @@ def test_one_pass_is_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setattr(rank, "extract", never)
     monkeypatch.setattr(rank, "milliseconds", lambda *_: 1.0)
     monkeypatch.setattr(rank.domain, "similarity", lambda *_: None)
-    monkeypatch.setattr("headstart.features.depth.bfloat16_is_native", lambda _: False)
+    monkeypatch.setattr("headstart.features.depth.uses_bfloat16", lambda _: False)
     split = tiny.split(80)
     hs.rank(split, {"counting": counting, **MODELS}, approach="finetune", store=Store(tmp_path / "store.sqlite"))
     assert rank.parts(240, 3, 3) == [150, 240]
@@ -127,7 +127,7 @@ def test_one_pass_is_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 def test_bfloat16_is_used_where_it_agrees_and_float32_where_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     said: list[str] = []
     monkeypatch.setattr("headstart.features.depth.say", said.append)
-    monkeypatch.setattr("headstart.features.depth.bfloat16_is_native", lambda _: True)
+    monkeypatch.setattr("headstart.features.depth.uses_bfloat16", lambda _: True)
     made, data = tiny.backbone(), tiny.dataset(4)
     exact, quick = watch(made, data), watch(made, data, fast=True)
     assert (exact.precision, quick.precision, quick.computed) == ("float32", "bfloat16", 12)

@@ -11,7 +11,7 @@ from typer.main import get_command
 import headstart as hs
 from headstart import cli, launching, progress
 from headstart.errors import ConfigError
-from headstart.models.precision import bfloat16_is_native
+from headstart.models.precision import uses_bfloat16
 from test_end_to_end import COLOURS, make_photos
 from tiny import environment, saved
 
@@ -67,7 +67,7 @@ def test_accelerate_launch_fits_as_one_process_does(tmp_path: Path) -> None:
         for name in ("one", "two")
     )
     assert [row["epoch"] for row in two] == [row["epoch"] for row in one]
-    close = 1e-2 if bfloat16_is_native(torch.device("cpu")) else 1e-4  # a share of the batch is rounded in another order
+    close = 1e-2 if uses_bfloat16(torch.device("cpu")) else 1e-4  # a share of the batch is rounded in another order
     for mine, other in zip(one, two, strict=True):
         for name in ("train_loss", "valid_loss", "valid_accuracy"):
             assert other.get(name) == pytest.approx(mine.get(name), abs=close), (name, mine["epoch"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,3 +147,28 @@ def test_half_precision_with_scaled_gradients_resumes_exactly(tmp_path, monkeypa
         rehearse(tmp_path, watch=watch)
     again, resumed, _ = rehearse(tmp_path)
     assert frozen_bytes(again) == frozen_bytes(whole) and resumed["rows"] == state["rows"]
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_going_on_in_another_precision_is_said(
+    precision: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on another machine, or with HEADSTART_PRECISION changed. Of the two precisions one has no scale to resume with."""
+    monkeypatch.setattr(Run, "precision", torch.float32)
+
+    def watch(call: int, module: torch.nn.Module) -> None:
+        if call == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rehearse(tmp_path, watch=watch)
+    monkeypatch.setattr(Run, "precision", precision)
+    with pytest.raises(KeyboardInterrupt):
+        rehearse(tmp_path, watch=watch)
+    _, state, run = rehearse(tmp_path)
+    notes = [row["note"] for row in run.history if "note" in row]
+    name = str(precision).removeprefix("torch.")
+    assert len(notes) == 1 and notes[0].startswith("computed on cpu in float32 up to step 0 of epoch 3, where it was")
+    assert f"and on cpu in {name} from there on: the result is not bit for bit" in notes[0]
+    assert state["computing"] == f"cpu in {name}" and state["epochs"] == 8
+    assert not [row for row in rehearse(None)[2].history if "note" in row]
