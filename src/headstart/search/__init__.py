@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from headstart.search.study import Study
 
 SETTINGS, WINNER = runs.SEARCH, runs.WINNER
+CLAIM = ".claim"  # lock file of who begins or joins a search
 ENDED = ("finished", "pruned", "failed")  # states of a trial
 
 
@@ -117,8 +118,9 @@ def carry_out(search: Search, folder: Path, budget: float | None = None, data: A
     try:
         bench = bench_of(search.run, data if not search.run.data else None, folder)
     except HeadstartError:
-        if begun_here and [path.name for path in folder.iterdir()] == [SETTINGS]:  # nothing is in the corrected command's way
-            (folder / SETTINGS).unlink()
+        if begun_here and _names(folder) == {SETTINGS, CLAIM}:  # nothing is in the corrected command's way
+            for name in (SETTINGS, CLAIM):
+                (folder / name).unlink()
             folder.rmdir()
         raise
     identity = {"model": bench.backbone.reference, "seed": search.run.seed, **of_split(bench.split)}
@@ -171,20 +173,31 @@ def _check(search: Search) -> None:
 
 
 def _claim(search: Search, folder: Path) -> bool:
-    """The folder is that of this search, or new; True where it was not there."""
+    """The folder is that of this search, or new; True where it was not there.
+
+    Processes that begin at the same moment claim it one after another: the first one's record is what the others join.
+    """
     from headstart.training.checkpoint import write_atomically
 
-    if folder.is_file() or (folder.is_dir() and not (folder / SETTINGS).exists() and any(folder.iterdir())):
+    if folder.is_file() or ((names := _names(folder)) and not names & {SETTINGS, CLAIM}):
         raise RunError(f"{folder} exists and is not the folder of a search; nothing was written. Choose another --out.")
-    new = not folder.exists()
-    if (folder / SETTINGS).exists():
-        before = read(folder)
-        if before.run != search.run or before.storage != _public(search.storage):
-            found = runs.difference(before.run, search.run) or "the storage is another one"
-            raise RunError(f"{folder} holds another search: {found}. Choose another --out.")
-    kept = replace(search, storage=_public(search.storage))
-    write_atomically(folder / SETTINGS, config.dump_toml(kept).encode())
+    kept, new = replace(search, storage=_public(search.storage)), not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise RunError(f"{folder} could not be made: {problem.strerror or problem}. Choose another --out.") from problem
+    with runs.waited(folder / CLAIM, "another process begins the search"):
+        if (folder / SETTINGS).exists():
+            before = read(folder)
+            if before.run != search.run or before.storage != kept.storage:
+                found = runs.difference(before.run, search.run) or "the storage is another one"
+                raise RunError(f"{folder} holds another search: {found}. Choose another --out.")
+        write_atomically(folder / SETTINGS, config.dump_toml(kept).encode())
     return new
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 
 def _public(storage: str | None) -> str | None:

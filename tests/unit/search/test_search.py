@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from headstart.search import summary
 from headstart.search.bench import Bench, Outcome, bench_of
 from headstart.search.space import Space, space_of
 from headstart.store import Store
+from headstart.training import checkpoint
 from headstart.training.run import Run
 
 
@@ -235,6 +237,26 @@ def test_what_cannot_be_searched(model: str, tmp_path: Path) -> None:
     (tmp_path / "c" / "thesis.txt").write_text("mine")
     with pytest.raises(RunError, match="not the folder of a search"):
         hs.tune(tiny.dataset(4), model, out=tmp_path / "c")
+
+
+def test_a_second_process_joins_a_search_that_is_just_being_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first has made the folder, and its record stands there by another name only; the second waits for it."""
+    folder = tmp_path / "T"
+    wanted = search.Search(search.make_settings("photos", "auto", "auto"), 4)
+    others: list[Future[bool]] = []
+    write = checkpoint.write_atomically
+
+    def slowly(path: Path, content: bytes) -> None:
+        if not others:
+            (folder / f".{path.name}.1.part").write_bytes(content[:9])
+            others.append(pool.submit(search._claim, wanted, folder))
+            wait(others, timeout=0.5)
+        write(path, content)
+
+    monkeypatch.setattr(checkpoint, "write_atomically", slowly)
+    with ThreadPoolExecutor() as pool:
+        assert search._claim(wanted, folder) is True
+    assert others[0].result() is False and search.read(folder) == wanted
 
 
 def test_where_every_trial_fails_the_reason_is_given(
