@@ -6,6 +6,7 @@ import sys
 def main() -> None:
     from headstart import launching
 
+    launching.share_cores()
     if launching.left_alone():
         from headstart.errors import HeadstartError
 

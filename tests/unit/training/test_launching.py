@@ -35,6 +35,22 @@ def test_a_process_knows_that_it_was_left_alone(monkeypatch: pytest.MonkeyPatch)
     assert not launching.left_alone()
 
 
+@pytest.mark.parametrize("chosen", [{}, {"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "active"}], ids=str)
+def test_waiting_threads_let_their_cores_go_soon_unless_the_user_chose(chosen: dict[str, str]) -> None:
+    """GNU OpenMP reads it when torch is loaded, so it is set before that."""
+    code = """if True:
+        import os, sys
+        from headstart import __main__, cli
+        def run():
+            print(os.environ.get("GOMP_SPINCOUNT"), "torch" in sys.modules)
+        cli.run = run
+        __main__.main()"""
+    given = {name: value for name, value in environment().items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**given, **chosen})
+    expected = "None" if "OMP_WAIT_POLICY" in chosen else chosen.get("GOMP_SPINCOUNT", launching.SPINS)
+    assert done.stdout.split() == [expected, "False"]
+
+
 LAUNCHERS = {"WORLD_SIZE": "RANK", "PMI_SIZE": "PMI_RANK", "OMPI_COMM_WORLD_SIZE": "OMPI_COMM_WORLD_RANK"}
 
 
