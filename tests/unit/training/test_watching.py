@@ -43,7 +43,9 @@ def test_a_training_can_be_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(loop, "say", said.append)
     rehearse(tmp_path, recipe=Recipe(3), watch=lambda call, module: [0.1, 0.9, 0.5, 0.9][call])
     assert (tmp_path / "tensorboard" / "rehearsal" / NAME).stat().st_size > 200
-    assert [line.split("validation ")[1].split(",")[0] for line in said] == [
+    *epochs, ending = said
+    assert ending == "rehearsal: the weights of epoch 1 are kept, the best on validation"
+    assert [line.split("validation ")[1].split(",")[0] for line in epochs] == [
         f"0.900 {sparkline([0.1, 0.9])} (best)", f"0.500 {sparkline([0.1, 0.9, 0.5])}",
         f"0.900 {sparkline([0.1, 0.9, 0.5, 0.9])}"]  # fmt: skip
 
