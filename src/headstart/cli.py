@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated
 
 import typer
 
-from headstart import __version__, plugins
-from headstart.progress import first_process
+from headstart import __version__, plugins, verbs
 
 app = typer.Typer(
     name="headstart",
@@ -48,7 +46,6 @@ def run() -> None:
         if not hasattr(problem, "format_message"):  # what all of Typer's usage errors have, under whatever name
             raise
         problem.show()  # type: ignore[attr-defined]
-        if first_process():
-            print(json.dumps({"error": problem.format_message()}))
+        verbs.print_error(problem.format_message())
         status = problem.exit_code  # type: ignore[attr-defined]
     sys.exit(status or 0)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from headstart.data.dataset import Dataset, content, content_key
 from headstart.data.modalities import Modality
 from headstart.features.table import FeatureTable
 from headstart.models.backbone import Backbone, fingerprint, grouped
+from headstart.models.precision import uses_bfloat16
 from headstart.progress import say, track
 from headstart.store import Store
 
@@ -128,6 +130,7 @@ class _Extraction:
         self._first: tuple[list[int], np.ndarray] | None = None
         on_processor = any(parameter.device.type == "cpu" for parameter in backbone.parameters())  # none: not torch's
         self.cores = torch.get_num_threads() if on_processor else 1
+        self.narrow = any(uses_bfloat16(parameter.device) for parameter in islice(backbone.parameters(), 1))
 
     @contextmanager
     def pool(self) -> Iterator[ThreadPoolExecutor]:
@@ -154,8 +157,9 @@ class _Extraction:
 
     @property
     def space(self) -> str:
-        """Of the store: the path, and what was done to the samples."""
-        return "-".join(filter(None, (self.path, self.twin)))
+        """Of the store: the path, what a fast one computes in, and what was done to the samples."""
+        precision = "" if self.path == "plain" else "bfloat16" if self.narrow else "float32"
+        return "-".join(filter(None, (self.path, precision, self.twin)))
 
     @cached_property
     def quick(self) -> Backbone:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from headstart.search.study import Study
 
 SETTINGS, WINNER = runs.SEARCH, runs.WINNER
-CLAIM = ".claim"  # lock file of who begins or joins a search
+BEGINNING = ".study"  # lock file of who begins or joins a search
 ENDED = ("finished", "pruned", "failed")  # states of a trial
 
 
@@ -118,14 +118,14 @@ def carry_out(search: Search, folder: Path, budget: float | None = None, data: A
     try:
         bench = bench_of(search.run, data if not search.run.data else None, folder)
     except HeadstartError:
-        if begun_here and _names(folder) == {SETTINGS, CLAIM}:  # nothing is in the corrected command's way
-            for name in (SETTINGS, CLAIM):
+        if begun_here and _names(folder) == {SETTINGS, BEGINNING}:  # nothing is in the corrected command's way
+            for name in (SETTINGS, BEGINNING):
                 (folder / name).unlink()
             folder.rmdir()
         raise
     identity = {"model": bench.backbone.reference, "seed": search.run.seed, **of_split(bench.split)}
     space = space_of(bench.backbone, bench.task, bench.split.train.modality, bench.epoch, budget)
-    with runs.waited(folder / ".study", "another process makes the study"):
+    with runs.waited(folder / BEGINNING, "another process makes the study"):
         study = opened(search.storage or f"sqlite:///{(folder / 'study.sqlite').resolve()}", identity)
         study.enqueue(slots(space, search.trials))
     deadline = None if budget is None else begun + budget
@@ -179,14 +179,14 @@ def _claim(search: Search, folder: Path) -> bool:
     """
     from headstart.training.checkpoint import write_atomically
 
-    if folder.is_file() or ((names := _names(folder)) and not names & {SETTINGS, CLAIM}):
+    if folder.is_file() or ((names := _names(folder)) and not names & {SETTINGS, BEGINNING}):
         raise RunError(f"{folder} exists and is not the folder of a search; nothing was written. Choose another --out.")
     kept, new = replace(search, storage=_public(search.storage)), not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise RunError(f"{folder} could not be made: {problem.strerror or problem}. Choose another --out.") from problem
-    with runs.waited(folder / CLAIM, "another process begins the search"):
+    with runs.waited(folder / BEGINNING, "another process begins the search"):
         if (folder / SETTINGS).exists():
             before = read(folder)
             if before.run != search.run or before.storage != kept.storage:

@@ -101,7 +101,7 @@ def minimise(objective: Objective, groups: list[dict[str, Any]], recipe: Recipe,
         restore(found, modules, optimiser)
         step.resume(state.pop("memory"))
         say(f"{run.stage}: going on after epoch {state['epochs']}, step {state['step']} of the next")
-        if state["computing"] != run.computing:
+        if state.setdefault("computing", run.computing) != run.computing:  # it is new in checkpoints
             _moved(state, run)
     else:
         state = _begun(objective.validate(module), run.computing)
@@ -188,8 +188,8 @@ def _steps(
 
 def _begun(metrics: dict[str, float], computing: str) -> dict[str, Any]:
     """All that is known before the first epoch. Epochs are counted from 1, and the start is the best so far."""
-    return {"computing": computing, "epochs": 0, "epoch": 0, "score": metrics["score"], "stopped": "", "seconds": 0.0, "step": 0, "loss": 0.0,
-            "rows": [{"epoch": 0, "train_loss": None, **_public(metrics)}], "scores": [metrics["score"]]}  # fmt: skip
+    return {"epochs": 0, "epoch": 0, "score": metrics["score"], "stopped": "", "seconds": 0.0, "step": 0, "loss": 0.0,
+            "computing": computing, "rows": [{"epoch": 0, "train_loss": None, **_public(metrics)}], "scores": [metrics["score"]]}  # fmt: skip
 
 
 def _moved(state: dict[str, Any], run: Run) -> None:
@@ -239,7 +239,7 @@ def _why_stop(state: dict[str, Any], recipe: Recipe, run: Run) -> str:
 def _progress(state: dict[str, Any], loss: float, recipe: Recipe, run: Run) -> str:
     """What an epoch brought, how long one takes, and how long the training may yet take."""
     epoch, pace = state["epochs"], state["seconds"] / state["epochs"]
-    left = min((recipe.epochs - epoch) * pace, math.inf if run.deadline is None else max(0.0, run.seconds_left()))
+    left = min((recipe.epochs - epoch) * pace, max(0.0, run.seconds_left()))
     to_go = "" if state["stopped"] or epoch == recipe.epochs else f", up to {brief_duration(left)} to go"
     return (f"{run.stage} epoch {epoch}/{recipe.epochs}: loss {loss:.3f}, validation {state['scores'][-1]:.3f} "
             f"{sparkline(state['scores'])}{' (best)' if state['epoch'] == epoch else ''}, {brief_duration(pace)} an "

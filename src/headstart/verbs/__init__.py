@@ -80,11 +80,16 @@ def _resumable(folder: Path) -> bool:
 
 
 def fail(message: str, as_json: bool, status: int) -> None:
-    first = progress.first_process()
-    print(f"error{'' if first else ' in another process'}: {message}", file=sys.stderr)
-    if as_json and first:
-        print(json.dumps({"error": message}))
+    print(f"error{'' if progress.first_process() else ' in another process'}: {message}", file=sys.stderr)
+    if as_json:
+        print_error(message)
     raise typer.Exit(status)
+
+
+def print_error(message: str) -> None:
+    """What --json has on standard output in place of an answer; once, however many processes there are."""
+    if progress.first_process():
+        print(json.dumps({"error": message}))
 
 
 def given(argument: str) -> str | Path:

@@ -129,6 +129,17 @@ def test_other_weights_or_preprocessing_are_computed_anew(store: Store) -> None:
     assert extract(backbone(), samples, store, fast=False).computed in (0, 6)
 
 
+def test_features_of_another_precision_are_computed_anew(
+    made: PictureBackbone, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HEADSTART_PRECISION=float32 must not be answered with what was kept in bfloat16."""
+    for narrow in (True, False):
+        monkeypatch.setattr(module, "uses_bfloat16", lambda _, narrow=narrow: narrow)
+        assert [extract(made, dataset(2), store).computed for _ in range(2)] == [6, 0]
+    monkeypatch.setattr(module, "uses_bfloat16", lambda _: True)
+    assert extract(made, dataset(2), store).computed == 0
+
+
 def test_a_fast_path_that_disagrees_is_given_up_and_said(
     made: PictureBackbone, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
